@@ -1,0 +1,52 @@
+//! Entry points for the fuzzers, built and replayed in ordinary tests.
+
+use crate::{AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, OpusParams};
+use bytes::Bytes;
+
+/// Annex B and length-prefixed splitting, and the H.264 entrance behind them.
+pub fn fuzz_nal(data: &[u8]) {
+    let mut entrance = H264Entrance::new();
+    let _unit = entrance.unit(AnnexB::new(data));
+    if let Ok(nals) = LengthPrefixed::parse(data)
+        && let Ok(Some(unit)) = entrance.unit(nals)
+    {
+        assert!(LengthPrefixed::parse(&unit.payload).is_ok(), "what the entrance makes is well framed");
+    }
+}
+
+/// The AVC configuration record.
+pub fn fuzz_avcc(data: &[u8]) {
+    if let Ok((params, _)) = H264Params::from_avcc(&Bytes::copy_from_slice(data)) {
+        let again = H264Params::from_avcc(&params.avcc().into()).map(|(p, _)| p);
+        assert_eq!(again.as_ref(), Ok(&params), "what we write reads back the same");
+        assert!(CodecParams::H264(params).codec_string().starts_with("avc1."), "an RFC 6381 name");
+    }
+}
+
+/// AudioSpecificConfig, ADTS and Opus headers.
+pub fn fuzz_audio_headers(data: &[u8]) {
+    if let Ok(params) = AacParams::parse(Bytes::copy_from_slice(data)) {
+        assert!(matches!(params.frame_samples(), 1024 | 2048), "one or two core frames");
+    }
+    for frame in AdtsFrames::new(Bytes::copy_from_slice(data)) {
+        if frame.is_err() {
+            break;
+        }
+    }
+    let _head = OpusParams::from_head(data);
+    let _samples = crate::opus_packet_samples(data);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            super::fuzz_nal(&data);
+            super::fuzz_avcc(&data);
+            super::fuzz_audio_headers(&data);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The vocabulary every other crate speaks: access units, tracks, codec parameters, media time, pictures and sound.
+//!
+//! Belongs here: types that cross crate borders, and the bits of H.264, AAC and Opus that name them (NAL units, SPS,
+//! AudioSpecificConfig, OpusHead). This is the one place in the workspace that knows NAL numbers.
+//! Not here: IO, clocks, async (nowhere below `relay`, `device`); containers (`container`); RTP payloads (`proto`);
+//! encoders and decoders (`codec`).
+#![forbid(unsafe_code)]
+
+mod aac;
+mod bits;
+#[doc(hidden)]
+pub mod fuzz;
+mod h264;
+mod monotonic;
+mod nal;
+mod opus;
+mod pcm;
+mod picture;
+mod time;
+mod track;
+mod unit;
+
+pub use aac::{AacError, AacObject, AacParams, Adts, AdtsFrames};
+pub use h264::{H264Entrance, H264Error, H264Params, H264Unit};
+pub use monotonic::MonoTime;
+pub use nal::{AnnexB, LengthPrefixed, NalError, NalKind, append_annex_b, append_length_prefixed};
+pub use opus::{OpusError, OpusParams, packet_samples as opus_packet_samples};
+pub use pcm::Pcm;
+pub use picture::{Picture, PictureError};
+pub use time::{ClockRate, MediaTime, Unwrapper};
+pub use track::{Codec, CodecParams, MediaKind, Track, TrackId, TrackSet};
+pub use unit::{AccessUnit, UnitKind};

@@ -1,0 +1,163 @@
+//! Tracks: what a path carries.
+//!
+//! Not here: the units themselves (`unit`), who may read them (`hub`).
+
+use crate::aac::AacParams;
+use crate::h264::H264Params;
+use crate::opus::OpusParams;
+use crate::time::ClockRate;
+use std::sync::Arc;
+
+/// A track's place in its [`TrackSet`], stable for the life of a publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackId(pub u8);
+
+/// Picture or sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Picture.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// Which codec, without its parameters: what readers ask for and peers negotiate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// H.264 / AVC.
+    H264,
+    /// MPEG-4 AAC.
+    Aac,
+    /// Opus.
+    Opus,
+}
+
+impl Codec {
+    /// Picture or sound.
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::H264 => MediaKind::Video,
+            Self::Aac | Self::Opus => MediaKind::Audio,
+        }
+    }
+
+    /// The name MediaMTX's API gives it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::Aac => "MPEG-4 Audio",
+            Self::Opus => "Opus",
+        }
+    }
+}
+
+/// What a decoder must know before the first unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CodecParams {
+    /// H.264 parameter sets.
+    H264(H264Params),
+    /// AAC configuration.
+    Aac(AacParams),
+    /// Opus header.
+    Opus(OpusParams),
+}
+
+impl CodecParams {
+    /// Which codec.
+    pub const fn codec(&self) -> Codec {
+        match self {
+            Self::H264(_) => Codec::H264,
+            Self::Aac(_) => Codec::Aac,
+            Self::Opus(_) => Codec::Opus,
+        }
+    }
+
+    /// The RFC 6381 name for playlists and MSE.
+    pub fn codec_string(&self) -> String {
+        match self {
+            Self::H264(p) => p.codec_string(),
+            Self::Aac(p) => p.codec_string(),
+            Self::Opus(_) => "opus".into(),
+        }
+    }
+}
+
+/// One codec stream of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// Its place in the set.
+    pub id: TrackId,
+    /// The clock its times tick on.
+    pub clock: ClockRate,
+    /// What it decodes with now; units carry their own, which may be newer.
+    pub params: Arc<CodecParams>,
+}
+
+impl Track {
+    /// Which codec.
+    pub fn codec(&self) -> Codec {
+        self.params.codec()
+    }
+
+    /// Picture or sound.
+    pub fn kind(&self) -> MediaKind {
+        self.codec().kind()
+    }
+}
+
+/// The tracks of a path at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrackSet(Vec<Track>);
+
+impl TrackSet {
+    /// A set of `tracks`; ids must differ, a later duplicate is dropped.
+    pub fn new(tracks: impl IntoIterator<Item = Track>) -> Self {
+        let mut set: Vec<Track> = Vec::new();
+        for track in tracks {
+            if set.iter().all(|t| t.id != track.id) {
+                set.push(track);
+            }
+        }
+        Self(set)
+    }
+
+    /// The track with this id.
+    pub fn get(&self, id: TrackId) -> Option<&Track> {
+        self.0.iter().find(|t| t.id == id)
+    }
+
+    /// The first track of this kind: the one that leads where only one can be carried.
+    pub fn first(&self, kind: MediaKind) -> Option<&Track> {
+        self.0.iter().find(|t| t.kind() == kind)
+    }
+
+    /// All tracks, in the publisher's order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Track> {
+        self.0.iter()
+    }
+
+    /// How many tracks.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a TrackSet {
+    type Item = &'a Track;
+    type IntoIter = std::slice::Iter<'a, Track>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl FromIterator<Track> for TrackSet {
+    fn from_iter<T: IntoIterator<Item = Track>>(iter: T) -> Self {
+        Self::new(iter)
+    }
+}

@@ -1,0 +1,86 @@
+//! The access unit: what one decode call consumes.
+//!
+//! Belongs here: its fields and the framings it can be asked for. Not here: RTP packets (beside the ring, `relay`),
+//! how a publisher's times are mended (`hub`).
+
+use crate::monotonic::MonoTime;
+use crate::nal::{LengthPrefixed, append_annex_b};
+use crate::time::MediaTime;
+use crate::track::{CodecParams, TrackId};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Where decoding can start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitKind {
+    /// A picture that decodes by itself (IDR).
+    Key,
+    /// A picture that needs those before it.
+    Delta,
+    /// A sound frame; every one is a start point.
+    Audio,
+}
+
+/// One coded picture or one sound frame. Immutable; a clone is two reference counts.
+///
+/// H.264 payloads are length-prefixed NAL units without parameter sets; AAC is one raw frame without ADTS; Opus is one
+/// packet.
+#[derive(Clone)]
+pub struct AccessUnit {
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// Decode order; rises within a track.
+    pub dts: MediaTime,
+    /// When it is shown or heard; equals `dts` unless pictures are reordered.
+    pub pts: MediaTime,
+    /// How long, where the source says so.
+    pub duration: Option<MediaTime>,
+    /// Key, delta or audio.
+    pub kind: UnitKind,
+    /// When light or sound met the device, on this machine's clock, where that is known.
+    pub captured: Option<MonoTime>,
+    /// What it decodes with. Compare by `Arc::ptr_eq` first: the same `Arc` means no change.
+    pub params: Arc<CodecParams>,
+    /// The payload in canonical framing.
+    pub payload: Bytes,
+}
+
+impl AccessUnit {
+    /// Can decoding start here?
+    pub fn is_key(&self) -> bool {
+        self.kind == UnitKind::Key
+    }
+
+    /// Is it a picture?
+    pub fn is_video(&self) -> bool {
+        self.kind != UnitKind::Audio
+    }
+
+    /// The NAL units of a picture, parameter sets not included. Empty for sound.
+    pub fn nals(&self) -> LengthPrefixed<'_> {
+        LengthPrefixed::trusted(if self.is_video() { &self.payload } else { &[] })
+    }
+
+    /// The payload as FLV, MP4 and `avcC` decoders take it.
+    pub const fn length_prefixed(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The picture as Annex B with its parameter sets in front of a key picture: what MPEG-TS, decoders and WebCodecs take.
+    pub fn annex_b(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.payload.len() + 64);
+        if let (UnitKind::Key, CodecParams::H264(params)) = (self.kind, &*self.params) {
+            out.extend_from_slice(&params.annex_b());
+        }
+        for nal in self.nals() {
+            append_annex_b(&mut out, nal);
+        }
+        out
+    }
+}
+
+impl std::fmt::Debug for AccessUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} track {} dts {:?} {} bytes", self.kind, self.track.0, self.dts, self.payload.len())
+    }
+}

@@ -1,0 +1,2 @@
+//! visavis
+fn main() {}

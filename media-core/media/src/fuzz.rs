@@ -1,6 +1,6 @@
 //! Entry points for the fuzzers, built and replayed in ordinary tests.
 
-use crate::{AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, OpusParams};
+use crate::{AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, OpusParams, amf0};
 use bytes::Bytes;
 
 /// Annex B and length-prefixed splitting, and the H.264 entrance behind them.
@@ -37,6 +37,15 @@ pub fn fuzz_audio_headers(data: &[u8]) {
     let _samples = crate::opus_packet_samples(data);
 }
 
+/// AMF0 values: what was read is written and read again to the same bytes.
+pub fn fuzz_amf0(data: &[u8]) {
+    if let Ok(values) = amf0::decode_all(data) {
+        let written = amf0::encode_all(&values);
+        let again = amf0::decode_all(&written).map(|values| amf0::encode_all(&values));
+        assert_eq!(again.as_ref(), Ok(&written), "what we write reads back the same");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -47,6 +56,7 @@ mod tests {
             super::fuzz_nal(&data);
             super::fuzz_avcc(&data);
             super::fuzz_audio_headers(&data);
+            super::fuzz_amf0(&data);
         }
     }
 }

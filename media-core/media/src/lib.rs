@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod aac;
+pub mod amf0;
 mod bits;
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,1 +1,12 @@
 //! proto
+#[cfg(test)]
+mod fuzz_replay;
+pub mod rtp;
+pub mod whip;
+
+/// Entry points for the fuzzers.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::rtp::fuzz::*;
+    pub use crate::whip::fuzz::*;
+}

@@ -1,0 +1,400 @@
+//! H.264 in RTP (RFC 6184, non-interleaved mode): single NAL units, STAP-A, FU-A.
+//!
+//! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), waiting for packets (`reorder`).
+
+use bytes::{Bytes, BytesMut};
+use media::{AccessUnit, CodecParams, NalKind, UnitKind};
+use std::collections::VecDeque;
+
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+/// Bits of a NAL header: forbidden, reference importance, type.
+const FORBIDDEN: u8 = 0x80;
+const NRI: u8 = 0x60;
+const TYPE: u8 = 0x1F;
+/// Bits of an FU header.
+const FU_START: u8 = 0x80;
+const FU_END: u8 = 0x40;
+
+/// Largest access unit taken: an 8K intra picture at broadcast quality stays below it.
+const MAX_UNIT: usize = 8 << 20;
+/// Most NAL units in one access unit, as everywhere in the workspace.
+const MAX_NALS: usize = 8192;
+
+/// Cuts access units into RTP payloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct H264Payloader {
+    max: usize,
+}
+
+impl H264Payloader {
+    /// Smallest payload that still makes progress.
+    const MIN: usize = 16;
+
+    /// Payloads of at most `max` bytes (RTP header not included); values below 16 count as 16.
+    pub const fn new(max: usize) -> Self {
+        Self { max: if max < Self::MIN { Self::MIN } else { max } }
+    }
+
+    /// The payloads of one access unit, in order; the last one gets the marker. Small neighbours share a STAP-A. NAL units that
+    /// cannot be carried (empty, or of the types RFC 6184 uses itself) are left out.
+    pub fn payload<'a>(&self, nals: impl IntoIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+        let mut out = Vec::new();
+        let mut group: Vec<&[u8]> = Vec::new();
+        let mut group_size = 1;
+        for nal in nals {
+            let Some(&header) = nal.first() else { continue };
+            if !(1..STAP_A).contains(&(header & TYPE)) {
+                continue;
+            }
+            let fits = nal.len() + 2 <= usize::from(u16::MAX) && group_size + 2 + nal.len() <= self.max;
+            if !fits {
+                flush(&mut out, &mut group);
+                group_size = 1;
+            }
+            if nal.len() > self.max {
+                self.fragment(&mut out, header, nal);
+            } else {
+                group_size += 2 + nal.len();
+                group.push(nal);
+            }
+        }
+        flush(&mut out, &mut group);
+        out
+    }
+
+    fn fragment(&self, out: &mut Vec<Bytes>, header: u8, nal: &[u8]) {
+        let body = nal.get(1..).unwrap_or(&[]);
+        let pieces = body.chunks(self.max - 2);
+        let last = pieces.len().saturating_sub(1);
+        for (i, piece) in pieces.enumerate() {
+            let start = if i == 0 { FU_START } else { 0 };
+            let end = if i == last { FU_END } else { 0 };
+            let mut payload = BytesMut::with_capacity(piece.len() + 2);
+            payload.extend_from_slice(&[header & (FORBIDDEN | NRI) | FU_A, start | end | header & TYPE]);
+            payload.extend_from_slice(piece);
+            out.push(payload.freeze());
+        }
+    }
+}
+
+/// Writes the gathered NAL units: alone as they are, several as one STAP-A (RFC 6184 §5.7.1).
+fn flush(out: &mut Vec<Bytes>, group: &mut Vec<&[u8]>) {
+    match group.as_slice() {
+        [] => {}
+        [nal] => out.push(Bytes::copy_from_slice(nal)),
+        nals => {
+            let headers = nals.iter().filter_map(|n| n.first()).copied();
+            let forbidden = headers.clone().fold(0, |f, h| f | h & FORBIDDEN);
+            let importance = headers.map(|h| h & NRI).max().unwrap_or(0);
+            let mut payload = BytesMut::with_capacity(1 + nals.iter().map(|n| n.len() + 2).sum::<usize>());
+            payload.extend_from_slice(&[forbidden | importance | STAP_A]);
+            for nal in nals {
+                // Grouped NAL units fit the MTU, which fits 16 bits.
+                payload.extend_from_slice(&u16::try_from(nal.len()).unwrap_or(u16::MAX).to_be_bytes());
+                payload.extend_from_slice(nal);
+            }
+            out.push(payload.freeze());
+        }
+    }
+    group.clear();
+}
+
+/// The NAL units of a picture as RTP carries them: parameter sets in front of a key picture.
+pub fn h264_unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
+    let sets: Vec<&[u8]> = match (unit.kind, &*unit.params) {
+        (UnitKind::Key, CodecParams::H264(params)) => {
+            std::iter::once(params.sps()).chain(params.pps()).map(|set| &**set).collect()
+        }
+        _ => Vec::new(),
+    };
+    sets.into_iter().chain(unit.nals())
+}
+
+/// What the depayloader has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum H264Depayloaded {
+    /// A whole access unit.
+    Unit {
+        /// Its RTP timestamp.
+        timestamp: u32,
+        /// Its NAL units in order, parameter sets included.
+        nals: Vec<Bytes>,
+    },
+    /// An access unit was damaged and is dropped: what follows may lack its reference until the next key picture.
+    Lost {
+        /// Its RTP timestamp, or that of the first packet behind the hole.
+        timestamp: u32,
+    },
+}
+
+/// Gathers packets, in order, into whole access units. A damaged one is never passed on.
+#[derive(Debug, Default)]
+pub struct H264Depayloader {
+    open: Option<Open>,
+    /// The packet before this one ended its access unit, so the next begins one.
+    boundary: bool,
+    ready: VecDeque<H264Depayloaded>,
+}
+
+/// The access unit being gathered.
+#[derive(Debug)]
+struct Open {
+    timestamp: u32,
+    nals: Vec<Bytes>,
+    fragment: Option<BytesMut>,
+    size: usize,
+    damaged: bool,
+    /// Its beginning was not seen: only an access unit that starts with an access unit delimiter or a sequence parameter set
+    /// is known to be whole then.
+    headless: bool,
+}
+
+impl H264Depayloader {
+    /// A depayloader that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next packet in sequence. `gap`: packets before it are missing. Ask [`Self::poll`] afterwards.
+    pub fn push(&mut self, timestamp: u32, marker: bool, payload: &Bytes, gap: bool) {
+        if gap {
+            self.boundary = false;
+            if let Some(open) = &mut self.open {
+                open.damaged = true;
+            }
+        }
+        if self.open.as_ref().is_some_and(|open| open.timestamp != timestamp) {
+            // No marker came, but a new picture begins; unless packets are missing, the old one is whole.
+            self.close();
+            self.boundary = !gap;
+        }
+        let headless = !self.boundary;
+        self.boundary = false;
+        let open = self.open.get_or_insert_with(|| Open {
+            timestamp,
+            nals: Vec::new(),
+            fragment: None,
+            size: 0,
+            damaged: false,
+            headless,
+        });
+        // Padding-only packets keep the sequence going and carry nothing.
+        if !payload.is_empty() && open.take(payload).is_none() {
+            open.damaged = true;
+        }
+        if marker {
+            self.close();
+            self.boundary = true;
+        }
+    }
+
+    /// What is finished, oldest first.
+    pub fn poll(&mut self) -> Option<H264Depayloaded> {
+        self.ready.pop_front()
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let timestamp = open.timestamp;
+        let known_start =
+            open.nals.first().is_some_and(|n| matches!(NalKind::of(n), NalKind::Delimiter | NalKind::Sps));
+        if open.damaged || open.fragment.is_some() || (open.headless && !known_start && !open.nals.is_empty()) {
+            self.ready.push_back(H264Depayloaded::Lost { timestamp });
+        } else if !open.nals.is_empty() {
+            self.ready.push_back(H264Depayloaded::Unit { timestamp, nals: open.nals });
+        }
+    }
+}
+
+impl Open {
+    /// `None`: the packet breaks RFC 6184 or the limits.
+    fn take(&mut self, payload: &Bytes) -> Option<()> {
+        self.size = self.size.saturating_add(payload.len());
+        if self.damaged || self.size > MAX_UNIT {
+            self.nals.clear();
+            self.fragment = None;
+            return None;
+        }
+        let header = *payload.first()?;
+        if header & FORBIDDEN != 0 {
+            return None;
+        }
+        match header & TYPE {
+            FU_A => self.fragment(header, payload),
+            _ if self.fragment.is_some() => None,
+            1..STAP_A => self.nal(payload.clone()),
+            STAP_A => {
+                let mut rest = payload.slice(1..);
+                if rest.is_empty() {
+                    return None;
+                }
+                while !rest.is_empty() {
+                    let length = usize::from(u16::from_be_bytes(rest.get(..2)?.try_into().ok()?));
+                    if length == 0 || rest.len() < 2 + length {
+                        return None;
+                    }
+                    let nal = rest.slice(2..2 + length);
+                    if !(1..STAP_A).contains(&(nal.first()? & TYPE)) {
+                        return None;
+                    }
+                    self.nal(nal)?;
+                    rest = rest.slice(2 + length..);
+                }
+                Some(())
+            }
+            // STAP-B, MTAP, FU-B belong to the interleaved mode, which is never negotiated.
+            _ => None,
+        }
+    }
+
+    fn fragment(&mut self, indicator: u8, payload: &Bytes) -> Option<()> {
+        let fu = *payload.get(1)?;
+        let body = payload.get(2..)?;
+        if !(1..STAP_A).contains(&(fu & TYPE)) {
+            return None;
+        }
+        match (&mut self.fragment, fu & FU_START != 0) {
+            (None, true) => {
+                let mut nal = BytesMut::with_capacity(body.len() * 4);
+                nal.extend_from_slice(&[indicator & NRI | fu & TYPE]);
+                nal.extend_from_slice(body);
+                self.fragment = Some(nal);
+            }
+            (Some(nal), false) if nal.first().is_some_and(|h| h & TYPE == fu & TYPE) => nal.extend_from_slice(body),
+            _ => return None,
+        }
+        if fu & FU_END != 0 {
+            let nal = self.fragment.take()?.freeze();
+            return self.nal(nal);
+        }
+        Some(())
+    }
+
+    fn nal(&mut self, nal: Bytes) -> Option<()> {
+        if self.nals.len() >= MAX_NALS {
+            return None;
+        }
+        self.nals.push(nal);
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn drain(d: &mut H264Depayloader) -> Vec<H264Depayloaded> {
+        std::iter::from_fn(|| d.poll()).collect()
+    }
+
+    fn unit(timestamp: u32, nals: &[&'static [u8]]) -> H264Depayloaded {
+        H264Depayloaded::Unit { timestamp, nals: nals.iter().map(|n| Bytes::from_static(n)).collect() }
+    }
+
+    #[test]
+    fn packet_types() {
+        let check = |payloads: &[&'static [u8]], want: H264Depayloaded| {
+            let mut d = H264Depayloader::new();
+            for (i, p) in payloads.iter().enumerate() {
+                d.push(7, i + 1 == payloads.len(), &Bytes::from_static(p), false);
+            }
+            assert_eq!(drain(&mut d), [want], "{payloads:02x?}");
+        };
+        let lost = || H264Depayloaded::Lost { timestamp: 7 };
+        check(&[&[0x67, 1], &[0x65, 2]], unit(7, &[&[0x67, 1], &[0x65, 2]]));
+        check(&[&[0x78, 0, 2, 0x67, 1, 0, 1, 0x68]], unit(7, &[&[0x67, 1], &[0x68]]));
+        check(&[&[0x67], &[0x7C, 0x85, 1], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]], unit(7, &[&[0x67], &[0x65, 1, 2, 3]]));
+        // Its beginning was not seen.
+        check(&[&[0x65, 2]], lost());
+        check(&[&[0x67], &[0x7C, 0x05, 2]], lost());
+        check(&[&[0x67], &[0x7C, 0x85, 2]], lost());
+        check(&[&[0x67], &[0x7C, 0x85, 2], &[0x41, 2]], lost());
+        check(&[&[0x67], &[0x78, 0, 9, 1]], lost());
+        check(&[&[0x67], &[0x78, 0, 0]], lost());
+        check(&[&[0x67], &[0x79, 0, 1, 1]], lost());
+        check(&[&[0x67], &[0xE5]], lost());
+    }
+
+    #[test]
+    fn a_missing_marker_is_mended_by_the_timestamp() {
+        let mut d = H264Depayloader::new();
+        d.push(1, false, &Bytes::from_static(&[0x67]), false);
+        d.push(2, true, &Bytes::from_static(&[0x41]), false);
+        assert_eq!(drain(&mut d), [unit(1, &[&[0x67]]), unit(2, &[&[0x41]])]);
+    }
+
+    #[test]
+    fn after_a_gap_a_key_picture_is_known_whole() {
+        let mut d = H264Depayloader::new();
+        d.push(1, true, &Bytes::from_static(&[0x67]), false);
+        d.push(3, true, &Bytes::from_static(&[0x41]), true);
+        d.push(4, true, &Bytes::from_static(&[0x67]), true);
+        assert_eq!(drain(&mut d), [unit(1, &[&[0x67]]), H264Depayloaded::Lost { timestamp: 3 }, unit(4, &[&[0x67]])]);
+    }
+
+    /// A slice, or for the first of a unit perhaps a sequence parameter set.
+    fn nal(first: bool) -> impl Strategy<Value = Vec<u8>> {
+        let header = if first {
+            prop::sample::select(vec![0x67_u8, 0x41])
+        } else {
+            prop::sample::select(vec![0x41, 0x65, 0x06])
+        };
+        (header, prop::collection::vec(any::<u8>(), 0..120)).prop_map(|(h, mut body)| {
+            body.insert(0, h);
+            body
+        })
+    }
+
+    fn units() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
+        let one = (nal(true), prop::collection::vec(nal(false), 0..6)).prop_map(|(first, mut rest)| {
+            rest.insert(0, first);
+            rest
+        });
+        prop::collection::vec(one, 1..12)
+    }
+
+    proptest! {
+        /// Without loss everything comes back; with loss, whatever comes back is exactly what was sent.
+        #[test]
+        fn never_a_wrong_unit(
+            units in units(), max in 16_usize..200,
+            drops in prop::collection::vec(prop::bool::weighted(0.15), 600), lossy: bool, markers: bool,
+        ) {
+            let payloader = H264Payloader::new(max);
+            let mut d = H264Depayloader::new();
+            let (mut gap, mut drops) = (false, drops.into_iter().cycle());
+            let mut got = Vec::new();
+            // A first unit that starts nowhere in particular cannot be known whole; begin with one that can.
+            let start: Vec<Vec<u8>> = vec![vec![0x67, 0]];
+            let units: Vec<_> = std::iter::once(start).chain(units).collect();
+            for (timestamp, unit) in (0_u32..).zip(&units) {
+                let payloads = payloader.payload(unit.iter().map(Vec::as_slice));
+                let last = payloads.len() - 1;
+                for (i, payload) in payloads.iter().enumerate() {
+                    prop_assert!(payload.len() <= max);
+                    if lossy && drops.next() == Some(true) {
+                        gap = true;
+                        continue;
+                    }
+                    d.push(timestamp, markers && i == last, payload, std::mem::take(&mut gap));
+                    got.extend(drain(&mut d));
+                }
+            }
+            d.push(u32::MAX, true, &Bytes::from_static(&[0x67]), gap);
+            got.extend(drain(&mut d));
+            let mut whole = 0;
+            for g in got {
+                if let H264Depayloaded::Unit { timestamp, nals } = g
+                    && timestamp != u32::MAX
+                {
+                    let sent = &units[timestamp as usize];
+                    prop_assert_eq!(nals.iter().map(|n| n.to_vec()).collect::<Vec<_>>(), sent.clone());
+                    whole += 1;
+                }
+            }
+            prop_assert!(lossy || whole == units.len(), "{} of {}", whole, units.len());
+        }
+    }
+}

@@ -1,1 +1,26 @@
-//! hub
+//! The hub: paths, each with one publisher, one ring and any number of readers.
+//!
+//! Belongs here: who may write, what is kept, where a reader starts, what happens when it falls behind, how a publisher's
+//! times are mended. Not here: codecs (`codec`), protocols (`proto`, `relay`), tasks and timers (`relay` calls
+//! [`Hub::tick`]), transcoding (`relay::transcode` is a reader of one path and the publisher of another).
+//!
+//! Nobody can block the publisher: [`Publisher::write`] takes one lock for pointer work and returns. Readers hold a number
+//! into the ring, so memory does not grow with their count.
+#![forbid(unsafe_code)]
+
+mod feedback;
+mod hub;
+mod name;
+mod path;
+mod publisher;
+mod reader;
+mod ring;
+mod timeline;
+
+pub use feedback::Feedback;
+pub use hub::{Hub, Limits, PathState, ReaderState};
+pub use name::{PathName, PathNameError};
+pub use publisher::{PublishError, Publisher, PublisherInfo, PublisherState};
+pub use reader::{Ended, Item, Lagged, ReadError, Reader, ReaderInfo, Start};
+pub use ring::RingLimits;
+pub use timeline::Mended;

@@ -1,1 +1,14 @@
-//! container
+//! Containers: bytes to access units and back.
+//!
+//! Belongs here: FLV (files, HTTP-FLV, and the message bodies that RTMP shares with it) and fragmented MP4 (HLS, recordings).
+//! Not here: sockets and files (`relay`), RTMP chunks and commands (`proto::rtmp`), playlists (`proto::hls`), what NAL
+//! units, AudioSpecificConfig and OpusHead say (`media`).
+#![forbid(unsafe_code)]
+
+mod avc;
+pub mod flv;
+pub mod fmp4;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+mod testing;

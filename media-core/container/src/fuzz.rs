@@ -1,0 +1,1 @@
+//! Entry points for the fuzzers, built and replayed in ordinary tests.

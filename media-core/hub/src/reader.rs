@@ -244,12 +244,12 @@ impl Reader {
             other => other,
         };
         let end = state.ring.end();
+        self.need_key = start != Start::Live;
         let cursor = match (start, last_key) {
             (Start::LastKey | Start::Soonest, Some(key)) => key,
             // Sound alone: begin with the newest unit, so that a join is heard at once.
             (Start::LastKey | Start::Soonest, None) if !has_video => end - 1,
             (Start::LastKey | Start::Soonest | Start::NextKey, _) => {
-                self.need_key = true;
                 request_keyframe(state);
                 end
             }

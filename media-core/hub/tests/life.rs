@@ -1,4 +1,5 @@
 //! The life of a path: readers first, publishers that come back, take over or stay away.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use bytes::Bytes;
 use hub::{

@@ -2,6 +2,7 @@
 //!
 //! Whatever is written, read, lost and replaced, every reader sees units in order, begins pictures with a key frame, never
 //! gets half a GOP, and misses sound only where the hub said so.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use bytes::Bytes;
 use hub::{Hub, Item, Limits, PathName, Publisher, PublisherInfo, ReadError, Reader, ReaderInfo, RingLimits, Start};

@@ -1,0 +1,36 @@
+/**
+ * What a patient would see and hear if the visit began now.
+ *
+ * Belongs here: device states to the key of one honest sentence. Not here: the sentences (`i18n/`).
+ */
+import type { DeviceState } from '../../generated/bindings';
+import type { Dictionary } from '../../i18n/index.svelte';
+
+export type Readiness = keyof Dictionary['home']['readiness'];
+
+export function readiness(camera: DeviceState, microphone: DeviceState): Readiness {
+  const sees = camera.kind === 'open' ? 'you' : camera.kind === 'synthetic' ? 'card' : 'nothing';
+  const hears = microphone.kind === 'open' ? 'you' : microphone.kind === 'synthetic' ? 'beep' : 'nothing';
+  return `${sees}-${hears}`;
+}
+
+/** A device in one line of a tile: its name where it has one, else what stands in or what is wrong. */
+export function deviceLine(t: Dictionary, which: 'camera' | 'microphone' | 'speaker', state: DeviceState): string {
+  const d = t.devices;
+  switch (state.kind) {
+    case 'open':
+      return state.name;
+    case 'synthetic':
+      return { camera: d.testCard, microphone: d.testTone, speaker: d.silentSpeaker }[which];
+    case 'off':
+      return d.off;
+    case 'missing':
+      return d.missing;
+    case 'busy':
+      return d.busy(state.name);
+    case 'denied':
+      return d.denied;
+    case 'lost':
+      return d.lost(state.name);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Which settings can be kept, before the shell is asked.
+ *
+ * Belongs here: rules a user can be told about while typing. Not here: whether a port is free or a server answers (the shell).
+ */
+import type { Ports } from '../../generated/bindings';
+import type { Dictionary } from '../../i18n/index.svelte';
+
+type Problem = string | null;
+
+const PATH = /^[A-Za-z0-9_.~-]+(\/[A-Za-z0-9_.~-]+)*$/;
+/** Last segments that are endpoints of their own. */
+const RESERVED: readonly string[] = ['whip', 'whep', 'publish'];
+
+export function streamName(t: Dictionary, name: string, other: string): Problem {
+  const words = t.settings.invalid;
+  const segments = name.split('/');
+  if (!PATH.test(name) || segments.some((s) => s === '.' || s === '..')) return words.streamName;
+  if (RESERVED.includes(segments.at(-1) ?? '')) return words.streamReserved;
+  return name === other ? words.streamSame : null;
+}
+
+/** Ports that would meet: TCP with TCP; the one UDP port may share a number with any. */
+const TCP: readonly (keyof Ports)[] = ['rtmp', 'hls', 'webrtcHttp'];
+
+export function port(t: Dictionary, text: string, which: keyof Ports, ports: Ports): Problem {
+  const value = wholeNumber(text);
+  if (value === null || value < 1 || value > 65535) return t.settings.invalid.port;
+  if (!TCP.includes(which)) return null;
+  const met = TCP.find((other) => other !== which && ports[other] === value);
+  return met === undefined ? null : t.settings.invalid.portSame(t.settings.portNames[met]);
+}
+
+/** What openh264 and a home uplink both carry. */
+const BITRATE = { min: 100, max: 20_000 };
+
+export function bitrate(t: Dictionary, text: string): Problem {
+  const value = wholeNumber(text);
+  return value === null || value < BITRATE.min || value > BITRATE.max ? t.settings.invalid.bitrate : null;
+}
+
+const HOST = /^(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:(\d{1,5}))?$/;
+
+/** A host, `host:port` or a whole `http(s)://` address. */
+export function serverAddress(t: Dictionary, text: string): Problem {
+  const words = t.settings.invalid;
+  const trimmed = text.trim();
+  if (trimmed === '') return words.addressMissing;
+  if (/^https?:\/\//i.test(trimmed)) return URL.canParse(trimmed) ? null : words.address;
+  const match = HOST.exec(trimmed);
+  if (match === null) return words.address;
+  const number = match[4] === undefined ? 1 : Number(match[4]);
+  return number >= 1 && number <= 65535 ? null : words.address;
+}
+
+export function wholeNumber(text: string): number | null {
+  return /^\d{1,6}$/.test(text.trim()) ? Number(text) : null;
+}

@@ -1,0 +1,89 @@
+// What crosses between the window and the shell, as `src-tauri/src/view.rs` declares it.
+
+export type AppView = { version: string, settings: SettingsView, devices: DevicesView, networks: Array<NetworkView>, visit: VisitView,
+/**
+ * `ws://127.0.0.1:PORT/player?token=…`: pictures, meters and their acknowledgements.
+ */
+playerUrl: string, };
+
+export type VisitView = { phase: Phase,
+/**
+ * Milliseconds since the Unix epoch at which the visit began; absent outside a visit.
+ */
+startedAtMs: number | null, muted: boolean, cameraOff: boolean, remote: RemoteView, delay: DelayView,
+/**
+ * What the patient opens; empty outside a visit.
+ */
+patient: PatientUrls | null,
+/**
+ * Things that need a look, most urgent first; each says what happened and offers at most one cure.
+ */
+notices: Array<Notice>, };
+
+export type Phase = { "kind": "ready" } | { "kind": "starting" } | { "kind": "waiting" } | { "kind": "live" } | { "kind": "reconnecting", attempt: number, retryInMs: number, error: AppError, } | { "kind": "ending" };
+
+export type RemoteView = { picture: PictureState, sound: boolean, width: number, height: number, };
+
+export type PictureState = "none" | "live" | "frozen";
+
+export type DelayView = { incoming: DelayParts, outgoing: DelayParts,
+/**
+ * The other side is an RTMP phone: its own buffer is unknown, so the total is an estimate.
+ */
+estimated: boolean, };
+
+export type DelayParts = { networkMs: number | null, queueMs: number | null, jitterMs: number | null, codecMs: number | null, displayMs: number | null, totalMs: number | null, };
+
+export type PatientUrls = {
+/**
+ * For `live-pusher`: where the patient's picture and sound go.
+ */
+pushRtmp: string,
+/**
+ * For `live-player`: the doctor, sound as AAC.
+ */
+playRtmp: string, playFlv: string, playHls: string, };
+
+export type DevicesView = { cameras: Array<DeviceView>, microphones: Array<DeviceView>, speakers: Array<DeviceView>, camera: DeviceState, microphone: DeviceState, speaker: DeviceState, };
+
+export type DeviceView = { id: string, name: string, isDefault: boolean, };
+
+export type DeviceState = { "kind": "open", name: string, } | { "kind": "synthetic" } | { "kind": "off" } | { "kind": "missing" } | { "kind": "busy", name: string, } | { "kind": "denied" } | { "kind": "lost", name: string, };
+
+export type NetworkView = {
+/**
+ * The interface's own name, such as `wlan0`.
+ */
+interface: string, address: string, kind: NetworkKind, suggested: boolean, };
+
+export type NetworkKind = "cable" | "wifi" | "vpn" | "virtual" | "loopback";
+
+export type SettingsView = { language: Language, appearance: Appearance, server: Server, doctorStream: string, patientStream: string,
+/**
+ * Token-free stream names, for clients that cannot carry one. Off unless asked for.
+ */
+openNames: boolean,
+/**
+ * `None` follows the suggestion.
+ */
+network: string | null, ports: Ports,
+/**
+ * `None` follows the system.
+ */
+camera: string | null, microphone: string | null, speaker: string | null, width: number, height: number, fps: number, bitrateKbps: number,
+/**
+ * Close the microphone while muted, at the price of the meter.
+ */
+releaseMicrophone: boolean, };
+
+export type Language = "zh-CN" | "en";
+
+export type Appearance = "system" | "light" | "dark";
+
+export type Server = { "kind": "thisComputer" } | { "kind": "address", address: string, user: string, password: string, };
+
+export type Ports = { rtmp: number, hls: number, webrtcHttp: number, webrtcUdp: number, };
+
+export type Notice = { "kind": "cameraMissing" } | { "kind": "cameraBusy", name: string, } | { "kind": "cameraDenied" } | { "kind": "cameraLost", name: string, } | { "kind": "microphoneMissing" } | { "kind": "microphoneBusy", name: string, } | { "kind": "microphoneDenied" } | { "kind": "microphoneLost", name: string, } | { "kind": "speakerMissing" } | { "kind": "speakerLost", name: string, } | { "kind": "mutedButSpeaking" } | { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, };
+
+export type AppError = { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, } | { "kind": "serverRefused", address: string, } | { "kind": "serverTimeout", address: string, } | { "kind": "serverUnauthorized", address: string, } | { "kind": "serverNotFound", address: string, } | { "kind": "serverOther", address: string, detail: string, } | { "kind": "invalidSetting", field: string, } | { "kind": "internal", detail: string, };

@@ -40,6 +40,8 @@ pub struct H264Params {
     width: u32,
     height: u32,
     reorder: u32,
+    /// Ticks per second and ticks per picture, as the VUI has them.
+    timing: Option<(u32, u32)>,
 }
 
 /// Sixteen reference configurations are more than any real stream holds; H.264 itself allows 256.
@@ -68,7 +70,10 @@ impl H264Params {
             None if baseline || matches!(parsed.pic_order_cnt, h264_reader::nal::sps::PicOrderCntType::TypeTwo) => 0,
             None => parsed.max_num_ref_frames.min(16),
         };
-        Ok(Self { sps, pps, width, height, reorder })
+        // A picture is two fields, and ticks are counted in fields (E.2.1).
+        let timing = parsed.vui_parameters.as_ref().and_then(|v| v.timing_info.as_ref());
+        let timing = timing.and_then(|t| Some((t.time_scale, t.num_units_in_tick.checked_mul(2)?)));
+        Ok(Self { sps, pps, width, height, reorder, timing })
     }
 
     /// Reads an AVC decoder configuration record (ISO/IEC 14496-15 §5.3.3.1), as FLV and MP4 carry it. Also answers the
@@ -137,6 +142,13 @@ impl H264Params {
     /// How many pictures may precede another in decoding and follow it in output; zero without B pictures.
     pub const fn reorder(&self) -> u32 {
         self.reorder
+    }
+
+    /// Pictures per second, where the stream says so (VUI timing, E.2.1) and it is believable. Live encoders often vary it.
+    pub fn frame_rate(&self) -> Option<f64> {
+        let (ticks_per_second, ticks) = self.timing?;
+        let rate = f64::from(ticks_per_second) / f64::from(ticks);
+        (1.0..=300.0).contains(&rate).then_some(rate)
     }
 
     /// `profile_idc`, constraint flags and `level_idc`.
@@ -315,6 +327,7 @@ pub(crate) mod tests {
         let p = params();
         assert_eq!((p.width(), p.height(), p.reorder()), (320, 240, 0));
         assert_eq!(p.codec_string(), "avc1.42c00d");
+        assert_eq!(p.frame_rate(), Some(30.0));
     }
 
     #[test]

@@ -118,6 +118,44 @@ fn the_headless_relay_needs_no_window_and_no_devices() -> Result<()> {
     Ok(())
 }
 
+/// Crates that are told the time and fed bytes.
+const INNER: [&str; 4] = ["media", "container", "proto", "hub"];
+/// What their `clippy.toml` must forbid; clippy itself then finds every use.
+const FORBIDDEN: [&str; 7] = [
+    "std::time::Instant::now",
+    "std::time::SystemTime::now",
+    "std::thread::sleep",
+    "std::net::UdpSocket",
+    "std::net::TcpStream",
+    "tokio::net::UdpSocket",
+    "tokio::net::TcpStream",
+];
+
+#[test]
+fn the_inner_crates_forbid_clocks_and_sockets() -> Result<()> {
+    for name in INNER {
+        let folder = root().join("media-core").join(name);
+        let rules =
+            std::fs::read_to_string(folder.join("clippy.toml")).with_context(|| format!("{name}/clippy.toml"))?;
+        for path in FORBIDDEN {
+            assert!(rules.contains(&format!("path = \"{path}\"")), "{name}/clippy.toml does not forbid {path}");
+        }
+        let mut waiting = vec![folder.join("src")];
+        while let Some(folder) = waiting.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    waiting.push(path);
+                } else {
+                    let text = std::fs::read_to_string(&path)?;
+                    assert!(!text.contains("clippy::disallowed"), "{} switches the rule off", path.display());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_table_is_read_line_by_line() -> Result<()> {
     let read = table("words\n```edges\nmedia ->\n\nrelay -> hub  media\n```\nwords")?;

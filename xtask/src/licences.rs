@@ -60,8 +60,7 @@ Copyright licences are one thing, patents another. H.264 (AVC) and parts of AAC 
 None of the licences above grants them; FDK AAC's says so in words. Whoever *distributes* a program that encodes or decodes H.264 or AAC, or earns
 money with streams in them, owes what the pools ask: that is the distributor of a binary made from this source, not its authors, and often
 nobody at all (small numbers are free in the pools' terms, the base patents of AAC-LC have mostly expired; HE-AAC's have not). Ask the pools, not
-this file. Without the feature `fdk` no AAC encoder is built in. Cisco pays H.264's royalties for the OpenH264 binaries it distributes itself, not
-for the OpenH264 that is compiled here.
+this file. Cisco pays H.264's royalties for the OpenH264 binaries that it distributes itself, not for the OpenH264 that is compiled here.
 
 GTK, WebKitGTK and GStreamer are libraries of the system (LGPL), found there at run time and not shipped with the program.
 ";

@@ -23,6 +23,8 @@ mod tools;
 mod ui;
 mod virtual_display;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -49,8 +51,18 @@ enum Command {
     Bless(check::BlessArgs),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match follow(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn follow(command: Command) -> Result<()> {
+    match command {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::test(&args),
         Command::Check(args) => check::check(&args),

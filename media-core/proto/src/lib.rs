@@ -1,12 +1,14 @@
 //! proto
 #[cfg(test)]
 mod fuzz_replay;
+pub mod rtmp;
 pub mod rtp;
 pub mod whip;
 
 /// Entry points for the fuzzers.
 #[doc(hidden)]
 pub mod fuzz {
+    pub use crate::rtmp::fuzz::*;
     pub use crate::rtp::fuzz::*;
     pub use crate::whip::fuzz::*;
 }

@@ -53,6 +53,7 @@ impl Metadata {
         if let Some(CodecParams::H264(params)) = video {
             data.width = Some(params.width());
             data.height = Some(params.height());
+            data.frame_rate = params.frame_rate();
             data.video_codec = Some(AVC);
         }
         match audio {
@@ -173,9 +174,9 @@ mod tests {
 
     #[test]
     fn says_what_players_need() {
-        let mut data = Metadata::from_tracks(&av());
-        data.frame_rate = Some(30.0);
+        let data = Metadata::from_tracks(&av());
         assert_eq!((data.width, data.height, data.video_codec), (Some(320), Some(240), Some(7)));
+        assert_eq!(data.frame_rate, Some(30.0));
         assert_eq!((data.audio_codec, data.audio_sample_rate, data.stereo), (Some(10), Some(48_000), Some(true)));
         assert_eq!(Metadata::parse(&data.script_data()), Ok(Some(data.clone())));
         assert_eq!(Metadata::parse(&data.set_data_frame()), Ok(Some(data)));

@@ -112,7 +112,7 @@ impl Muxer {
         Self { signalling, frame_rate: None, video: None, audio: None, base: None, dropped: 0 }
     }
 
-    /// Pictures per second for the metadata to come, where the publisher or a measurement says so.
+    /// Pictures per second for the metadata to come, where the publisher or a measurement knows better than the SPS.
     pub const fn set_frame_rate(&mut self, frame_rate: Option<f64>) {
         self.frame_rate = frame_rate;
     }

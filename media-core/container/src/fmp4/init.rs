@@ -1,0 +1,184 @@
+//! The init segment: `ftyp` and `moov` without samples.
+//!
+//! Not here: fragments (`fragment`), the contents of avcC, AudioSpecificConfig and OpusHead (`media`).
+
+use super::{Fmp4Error, NON_SYNC, SYNC};
+use bytes::Bytes;
+use media::{AacParams, ClockRate, CodecParams, H264Params, MediaKind, OpusParams, Track, TrackSet};
+use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig};
+use mp4_atom::{
+    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex,
+    Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+};
+
+/// `ftyp` and `moov` for `tracks`, in their order; track ids count from 1. One track makes a CMAF header.
+///
+/// # Errors
+/// [`Fmp4Error::NoTracks`] for an empty set, [`Fmp4Error::Content`] for what the boxes cannot say.
+pub fn init_segment(tracks: &TrackSet) -> Result<Bytes, Fmp4Error> {
+    if tracks.is_empty() {
+        return Err(Fmp4Error::NoTracks);
+    }
+    let mut out = Vec::new();
+    put(&mut out, "ftyp", &file_type(tracks.len() == 1))?;
+    put(&mut out, "moov", &movie(tracks)?)?;
+    Ok(out.into())
+}
+
+/// The clock of a track in the file: 90 kHz for pictures, the sample rate for sound.
+pub(super) fn timescale(params: &CodecParams) -> ClockRate {
+    match params {
+        CodecParams::H264(_) => ClockRate::VIDEO,
+        CodecParams::Aac(params) => params.rate(),
+        CodecParams::Opus(_) => ClockRate::AUDIO_48K,
+    }
+}
+
+/// The id of the `index`-th track in the file.
+pub(super) fn file_id(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+pub(super) fn put(out: &mut Vec<u8>, kind: &'static str, value: &impl Encode) -> Result<(), Fmp4Error> {
+    value.encode(out).map_err(|e| Fmp4Error::Content { kind, at: 0, reason: e.to_string() })
+}
+
+fn file_type(single: bool) -> Ftyp {
+    let mut compatible_brands: Vec<FourCC> = vec![b"iso6".into(), b"mp41".into()];
+    if single {
+        // ISO/IEC 23000-19 §7.2: a CMAF header describes one track.
+        compatible_brands.push(b"cmfc".into());
+    }
+    Ftyp { major_brand: b"iso6".into(), minor_version: 0, compatible_brands }
+}
+
+fn movie(tracks: &TrackSet) -> Result<Moov, Fmp4Error> {
+    let trak =
+        tracks.iter().enumerate().map(|(index, track)| self::track(file_id(index), track)).collect::<Result<_, _>>()?;
+    let trex = tracks.iter().enumerate().map(|(index, track)| Trex {
+        track_id: file_id(index),
+        default_sample_description_index: 1,
+        default_sample_duration: 0,
+        default_sample_size: 0,
+        default_sample_flags: match track.kind() {
+            MediaKind::Video => NON_SYNC,
+            MediaKind::Audio => SYNC,
+        },
+    });
+    Ok(Moov {
+        mvhd: Mvhd {
+            timescale: 1000,
+            rate: 1.into(),
+            volume: 1.into(),
+            next_track_id: file_id(tracks.len()),
+            ..Mvhd::default()
+        },
+        mvex: Some(Mvex { mehd: None, trex: trex.collect() }),
+        trak,
+        ..Moov::default()
+    })
+}
+
+fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
+    let kind = track.kind();
+    let (handler, name) = match kind {
+        MediaKind::Video => (b"vide", "video"),
+        MediaKind::Audio => (b"soun", "sound"),
+    };
+    let mut tkhd = Tkhd { track_id: id, enabled: true, in_movie: true, ..Tkhd::default() };
+    match &*track.params {
+        CodecParams::H264(params) => {
+            tkhd.width = pixels(params.width()).into();
+            tkhd.height = pixels(params.height()).into();
+        }
+        CodecParams::Aac(_) | CodecParams::Opus(_) => {
+            tkhd.volume = 1.into();
+            tkhd.alternate_group = 1;
+        }
+    }
+    let codec = match &*track.params {
+        CodecParams::H264(params) => Codec::Avc1(avc1(params)?),
+        CodecParams::Aac(params) => Codec::Mp4a(mp4a(params)),
+        CodecParams::Opus(params) => Codec::Opus(opus(*params)),
+    };
+    Ok(Trak {
+        tkhd,
+        mdia: Mdia {
+            mdhd: Mdhd { timescale: timescale(&track.params).hz(), language: "und".into(), ..Mdhd::default() },
+            hdlr: Hdlr { handler: handler.into(), name: name.into() },
+            minf: Minf {
+                vmhd: (kind == MediaKind::Video).then(Vmhd::default),
+                smhd: (kind == MediaKind::Audio).then(Smhd::default),
+                dinf: Dinf { dref: Dref { entries: vec![Url::default().into()] } },
+                stbl: Stbl { stsd: Stsd { codecs: vec![codec] }, stco: Some(Stco::default()), ..Stbl::default() },
+                ..Minf::default()
+            },
+        },
+        ..Trak::default()
+    })
+}
+
+/// Sizes above 16 bits do not pass `H264Params`.
+fn pixels(size: u32) -> u16 {
+    u16::try_from(size).unwrap_or(u16::MAX)
+}
+
+fn avc1(params: &H264Params) -> Result<Avc1, Fmp4Error> {
+    let record = params.avcc();
+    let avcc = Avcc::decode_body(&mut &record[..]);
+    Ok(Avc1 {
+        visual: Visual {
+            data_reference_index: 1,
+            width: pixels(params.width()),
+            height: pixels(params.height()),
+            ..Visual::default()
+        },
+        avcc: avcc.map_err(|e| Fmp4Error::Content { kind: "avcC", at: 0, reason: e.to_string() })?,
+        ..Avc1::default()
+    })
+}
+
+fn mp4a(params: &AacParams) -> Mp4a {
+    Mp4a {
+        audio: audio(params.channels(), params.rate()),
+        esds: Esds {
+            es_desc: EsDescriptor {
+                dec_config: DecoderConfig {
+                    // ISO/IEC 14496-1 table 5: MPEG-4 Audio; table 6: audio stream.
+                    object_type_indication: 0x40,
+                    stream_type: 5,
+                    dec_specific: Some(DecoderSpecific { raw: params.config().to_vec(), ..DecoderSpecific::default() }),
+                    ..DecoderConfig::default()
+                },
+                sl_config: SLConfig::default(),
+                ..EsDescriptor::default()
+            },
+        },
+        btrt: None,
+        taic: None,
+    }
+}
+
+fn opus(params: OpusParams) -> Opus {
+    Opus {
+        audio: audio(params.channels, ClockRate::AUDIO_48K),
+        dops: Dops {
+            output_channel_count: params.channels,
+            pre_skip: params.pre_skip,
+            input_sample_rate: 48_000,
+            output_gain: 0,
+            channel_mapping: None,
+        },
+        btrt: None,
+    }
+}
+
+fn audio(channels: u8, rate: ClockRate) -> Audio {
+    Audio {
+        data_reference_index: 1,
+        channel_count: u16::from(channels),
+        sample_size: 16,
+        // 16.16 fixed point: rates above 65535 Hz are written as zero, and the codec's header says them.
+        sample_rate: u16::try_from(rate.hz()).unwrap_or(0).into(),
+    }
+}

@@ -140,3 +140,69 @@ fn read_all<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<RawMessage>, Opt
     }
     (messages, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz_replay::replay;
+    use proptest::prelude::*;
+
+    #[test]
+    fn corpora() {
+        let hello = [&[3_u8][..], &[0; 3072]].concat();
+        replay("rtmp_handshake", fuzz_rtmp_handshake, &[
+            b"",
+            b"\x03",
+            b"GET / HTTP/1.1",
+            b"rtmp://u:p@h:1/a/b?c=%41\n?\n/",
+            b"rtmp://[::1]x/a",
+            b"://@:/?",
+            &hello,
+        ]);
+        let chunks: &[&[u8]] = &[
+            b"",
+            b"\x04",
+            b"\xFF\xFF\xFF",
+            // One-byte chunks, extended timestamps, repeated and not.
+            b"\x02\0\0\0\0\0\x04\x01\0\0\0\0\0\0\0\x01\x04\xFF\xFF\xFF\0\0\x03\x09\x01\0\0\0\x01\x02\x03\x04a\xC4b\xC4\x01\x02\x03\x04c",
+            b"\x04\xFF\xFF\xFF\0\0\x00\x09\x01\0\0\0\x01\x02\x03\x04\xC4\x01\x02\x03\xC4\xC4\xC4\xC4\xC4\xC4\xC4\xC4",
+            // An aggregate, AMF that ends early, user control that ends early.
+            b"\x04\0\0\0\0\0\x0C\x16\x01\0\0\0\x08\0\0\x01\0\0\0\0\0\0\0\xAF",
+            b"\x04\0\0\0\0\0\x03\x14\0\0\0\0\x02\0\x09",
+            b"\x04\0\0\0\0\0\x03\x04\0\0\0\0\0\x03\0",
+            b"\x04\0\0\0\0\0\x1A\x14\x01\0\0\0\x02\0\x07_result\0\x3F\xF0\0\0\0\0\0\0\x05\x05\x05\x05\x05\x05\x05",
+        ];
+        replay("rtmp_chunk", fuzz_rtmp_chunk, chunks);
+        replay("rtmp_server", fuzz_rtmp_server, chunks);
+        replay("rtmp_client", fuzz_rtmp_client, chunks);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..400)) {
+            fuzz_rtmp_handshake(&data);
+            fuzz_rtmp_chunk(&data);
+            fuzz_rtmp_server(&data);
+            fuzz_rtmp_client(&data);
+        }
+
+        /// Headers that are well formed more often than chance has it.
+        #[test]
+        fn likely_chunks(chunks in prop::collection::vec(
+            (0_u8..4, 2_u8..6, prop_oneof![Just(0xFF_FFFF_u32), 0_u32..1000], 0_u8..12,
+             prop::sample::select(vec![1_u8, 2, 3, 4, 5, 6, 8, 9, 15, 17, 18, 20, 22]),
+             prop::collection::vec(any::<u8>(), 0..20)), 0..30)) {
+            let mut bytes = Vec::new();
+            for (format, on, time, length, kind, payload) in chunks {
+                bytes.push(format << 6 | on);
+                let [_, time @ ..] = time.to_be_bytes();
+                let header = [&time[..], &[0, 0, length, kind], &[1, 0, 0, 0]].concat();
+                bytes.extend(&header[..[11, 7, 3, 0][usize::from(format)]]);
+                bytes.extend(payload);
+            }
+            fuzz_rtmp_chunk(&bytes);
+            fuzz_rtmp_server(&bytes);
+            fuzz_rtmp_client(&bytes);
+        }
+    }
+}

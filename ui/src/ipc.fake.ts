@@ -8,6 +8,7 @@ import type { Ipc } from './ipc';
 import { Painter, type Drawable } from './player/painter';
 import type { MeterMessage, Player } from './player/player';
 import type { Section } from './state/app.svelte';
+import { preferences } from './state/preferences.svelte';
 
 const NO_DELAY: DelayParts = { networkMs: null, queueMs: null, jitterMs: null, codecMs: null, displayMs: null, totalMs: null };
 
@@ -129,7 +130,7 @@ const STATES: Record<string, () => AppView> = {
   'visit-notice': () => view({ visit: live({ notices: [{ kind: 'microphoneLost', name: 'Jabra Speak 510' }] }) }),
   settings: () => view(),
   'settings-server': () => view({ settings: settings({ server: { kind: 'address', address: 'clinic.example.org', user: 'lin', password: 'secret' } }) }),
-  'settings-problem': () => view({ visit: visit({ notices: [{ kind: 'portTaken', setting: 'rtmp', port: 1935, program: 'nginx', free: 1937 }] }) }),
+  'settings-ports': () => view({ visit: visit({ notices: [{ kind: 'portTaken', setting: 'rtmp', port: 1935, program: 'nginx', free: 1937 }] }) }),
   'settings-sound': () => view(),
   'settings-keyboard': () => view(),
 };
@@ -287,13 +288,14 @@ function painted(image: HTMLImageElement, width: number, height: number, mirrore
 
 const SECTIONS: Record<string, Section> = { 'settings-sound': 'pictureAndSound', 'settings-keyboard': 'keyboard' };
 
-/** For `main.ts`: the state named, in the language and theme the address asks for (`?fake=visit-live&lang=zh-CN&theme=dark`). */
+/** For `main.ts`: the state named, in the language and theme the address asks for (`?fake=visit-live&lang=zh-CN&theme=dark&advanced`). */
 export function createFake(name: string): { ipc: Ipc; player: Player; section: Section | null } {
   const first = (STATES[name] ?? STATES['home']!)();
   const asked = new URLSearchParams(location.search);
   const language = asked.get('lang') === 'zh-CN' ? 'zh-CN' : 'en';
   const theme = asked.get('theme');
   const appearance = theme === 'dark' || theme === 'light' ? theme : 'system';
+  if (asked.has('advanced')) preferences.advanced = true;
   const player = new FakePlayer();
   animate(player, name === 'visit-upright');
   const ipc = new LivelyIpc({ ...first, settings: { ...first.settings, language, appearance } });

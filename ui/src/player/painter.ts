@@ -99,7 +99,7 @@ export class Painter {
 }
 
 /** Columns and rows of the tint: so few that stretching them is the blur. */
-const TINT_SIDE = 6;
+const TINT_SIDE = 2;
 
 function tint(canvas: HTMLCanvasElement | null, picture: HTMLCanvasElement): void {
   if (canvas === null) return;

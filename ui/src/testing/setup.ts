@@ -1,4 +1,5 @@
 /** What the test's window lacks of a real one. */
+import '@testing-library/jest-dom/vitest';
 import { afterEach } from 'vitest';
 
 // Repaints come at once, so that a drawn picture can be asserted on.

@@ -19,7 +19,7 @@ const MADE: [&str; 7] = ["target", "node_modules", "dist", ".git", "output", ".s
 const BINARY: [&str; 12] = ["png", "ico", "icns", "jpg", "mp4", "flv", "aac", "h264", "bin", "ogg", "wav", "woff2"];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("this test lies in the repository")
 }
 
 /// Every file we wrote, in a stable order.

@@ -4,6 +4,7 @@
 //! Not here: tests of behaviour (`test`).
 
 use anyhow::{Result, bail};
+use clap::ValueEnum as _;
 
 use crate::{
     cargo, licences, process, progress,
@@ -16,9 +17,29 @@ use crate::{
 /// Installs what a build needs if it is missing. Fails without nasm.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Only these steps.
+    #[arg(value_enum)]
+    steps: Vec<Step>,
     /// Install nothing; trust that everything is there.
     #[arg(long)]
     skip_install: bool,
+}
+
+/// In the order they run: cheap ones first, because they fail most often; the page before whatever compiles the app, which carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Step {
+    /// rustfmt changes nothing.
+    Format,
+    /// Cargo.lock fits the manifests.
+    Lock,
+    /// THIRD-PARTY.md is fresh, and everything in it may be shipped.
+    Licences,
+    /// The page's types, lints, build and unit tests.
+    Page,
+    /// Clippy on every target.
+    Lints,
+    /// rustdoc: every public item has words, every link leads somewhere.
+    Documentation,
 }
 
 /// Renew everything that is generated: formats, the third-party list, the page's types.
@@ -27,27 +48,42 @@ pub(crate) struct BlessArgs {}
 
 pub(crate) fn check(args: &Args) -> Result<()> {
     tools::ensure(&[Need::Build], if args.skip_install { Install::Skip } else { Install::Missing })?;
-    // Cheap ones first: they fail most often.
-    progress::step("Format", || process::run(cargo::cargo("fmt").args(["--all", "--check"])))?;
-    progress::step("Lock file", || process::run(cargo::cargo("fetch").arg("--locked")))?;
-    progress::step("Third-party list and licences", licences::check)?;
-    ui::check()?;
-    // Tauri reads the built page while it compiles, so it comes before any lint of the app.
-    ui::build()?;
-    let page = ui::test()?;
-    if page.failed > 0 {
-        bail!("the page's unit tests: {page}");
+    let steps = if args.steps.is_empty() { Step::value_variants() } else { &args.steps };
+    for step in steps {
+        match step {
+            Step::Format => progress::step("Format", || process::run(cargo::cargo("fmt").args(["--all", "--check"]))),
+            Step::Lock => progress::step("Lock file", || process::run(cargo::cargo("fetch").arg("--locked"))),
+            Step::Licences => progress::step("Third-party list and licences", licences::check),
+            Step::Page => page(),
+            Step::Lints => progress::step("Lints", lints),
+            Step::Documentation => progress::step("Documentation", documentation),
+        }?;
     }
-    progress::step("Lints", || {
-        let mut clippy = cargo::cargo("clippy");
-        clippy.args(["--workspace", "--all-targets", "--locked"]).args(cargo::app_features()?);
-        process::run(clippy.args(["--", "-D", "warnings"]))
-    })?;
-    progress::step("Documentation", || {
-        let mut doc = cargo::cargo("doc");
-        doc.args(["--workspace", "--no-deps", "--locked"]).args(cargo::app_features()?);
-        process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
-    })
+    Ok(())
+}
+
+fn page() -> Result<()> {
+    ui::check()?;
+    ui::build()?;
+    let counts = ui::test()?;
+    if counts.failed > 0 {
+        bail!("the page's unit tests: {counts}");
+    }
+    Ok(())
+}
+
+fn lints() -> Result<()> {
+    ui::build()?;
+    let mut clippy = cargo::cargo("clippy");
+    clippy.args(["--workspace", "--all-targets", "--locked"]).args(cargo::app_features()?);
+    process::run(clippy.args(["--", "-D", "warnings"]))
+}
+
+fn documentation() -> Result<()> {
+    ui::build()?;
+    let mut doc = cargo::cargo("doc");
+    doc.args(["--workspace", "--no-deps", "--locked"]).args(cargo::app_features()?);
+    process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 pub(crate) fn bless(_: &BlessArgs) -> Result<()> {

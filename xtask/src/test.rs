@@ -72,19 +72,54 @@ impl fmt::Display for Counts {
     }
 }
 
+impl Args {
+    /// Whether programs none of us wrote take part.
+    fn end_to_end(&self) -> bool {
+        !self.quick && (self.package.is_empty() || self.package.iter().any(|name| name == END_TO_END))
+    }
+
+    /// Whether the app is compiled, which needs the page.
+    fn app(&self) -> bool {
+        self.end_to_end() || self.package.is_empty() || self.package.iter().any(|name| name == cargo::APP)
+    }
+
+    /// The packages that cargo compiles, and their features. The whole workspace in one go unless told otherwise: the features of
+    /// dev-dependencies then hold for programs and tests alike, and nothing is compiled twice.
+    fn selection(&self) -> Result<Vec<String>> {
+        let mut words = Vec::new();
+        if self.end_to_end() || self.package.is_empty() {
+            words.push("--workspace".to_owned());
+        } else {
+            words.extend(self.package.iter().flat_map(|name| ["--package".to_owned(), name.clone()]));
+        }
+        if self.quick && self.package.is_empty() {
+            words.extend(["--exclude".into(), END_TO_END.into()]);
+        }
+        if self.app() {
+            words.extend(cargo::app_features()?);
+        }
+        Ok(words)
+    }
+}
+
 pub(crate) fn test(args: &Args) -> Result<()> {
-    let needs: &[Need] =
-        if args.quick { &[Need::Build] } else { &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Judges] };
+    let needs: &[Need] = if args.end_to_end() {
+        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Judges]
+    } else {
+        &[Need::Build]
+    };
     if args.plan {
         return plan(needs);
     }
     tools::ensure(needs, if args.skip_install { Install::Skip } else { Install::Missing })?;
-    if !args.quick && !args.skip_install {
+    if args.end_to_end() && !args.skip_install {
         judges::ensure()?;
     }
     let everything = args.names.is_empty() && args.package.is_empty();
-    // The app carries the page inside, so it comes before any cargo.
-    ui::build()?;
+    if args.app() {
+        // The app carries the page inside, so it comes before any cargo.
+        ui::build()?;
+    }
     let mut counts = Counts::default();
     if everything {
         counts += ui::test()?;
@@ -118,20 +153,14 @@ fn plan(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-/// Programs and tests in one build: the features of dev-dependencies then hold for both, and nothing is compiled twice.
 fn build(args: &Args) -> Result<Command> {
     let mut command = cargo::cargo("build");
-    command.args(["--tests", "--bin", cargo::APP, "--bin", cargo::RELAY_BIN]).args(selection(args)?);
-    Ok(command)
-}
-
-fn selection(args: &Args) -> Result<Vec<String>> {
-    let mut words = vec!["--workspace".to_owned()];
-    words.extend(cargo::app_features()?);
-    if args.quick {
-        words.extend(["--exclude".into(), END_TO_END.into()]);
+    command.args(args.selection()?).arg("--tests");
+    if args.end_to_end() {
+        // By name: `--bins` would replace the very program that is running, which Windows refuses.
+        command.args(["--bin", cargo::APP, "--bin", cargo::RELAY_BIN]);
     }
-    Ok(words)
+    Ok(command)
 }
 
 fn run(args: &Args) -> Result<Counts> {
@@ -142,21 +171,16 @@ fn run(args: &Args) -> Result<Counts> {
         if std::io::stderr().is_terminal() {
             command.args(["--color", "always"]);
         }
-        if !args.package.is_empty() {
+        if args.end_to_end() && !args.package.is_empty() {
             let packages: Vec<String> = args.package.iter().map(|name| format!("package(={name})")).collect();
             command.args(["--filterset", &packages.join(" | ")]);
         }
-        command.args(selection(args)?);
+        command.args(args.selection()?);
     } else {
         eprintln!(
             "cargo-nextest is not installed (`cargo install cargo-nextest --locked`): cargo test runs everything in one row instead."
         );
-        command.arg("--no-fail-fast");
-        if args.package.is_empty() {
-            command.args(selection(args)?).args(["--lib", "--bins", "--tests"]);
-        } else {
-            command.args(args.package.iter().flat_map(|name| ["--package", name]));
-        }
+        command.arg("--no-fail-fast").args(args.selection()?).arg("--tests");
     }
     command.args(["--"].iter().filter(|_| !nextest)).args(&args.names);
     if !nextest {

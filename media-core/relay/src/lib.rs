@@ -1,1 +1,25 @@
-//! relay
+//! The relay: tokio shells round the hub, and the program `visavis-relay`.
+//!
+//! Belongs here: sockets, tasks, timers, HTTP routes, who may do what, transcoding on demand. Not here: protocol text and state
+//! (`proto`), tags and boxes (`container`), what a path keeps (`hub`), devices and windows (`device`, `engine`).
+//!
+//! Reading order is the data's way: an ingest server writes to the hub ([`rtmp`], [`webrtc`]), [`listen`] finds what a listener
+//! can play, [`transcode`] makes it where it is missing, an egress server sends it ([`rtmp`], [`flv`], [`hls`]).
+#![forbid(unsafe_code)]
+
+pub mod access;
+mod api;
+mod clock;
+pub mod config;
+pub mod flv;
+mod http;
+pub mod listen;
+mod metrics;
+mod ports;
+mod relay;
+pub mod rtmp;
+mod transcode;
+
+pub use clock::Clock;
+pub use ports::PortTaken;
+pub use relay::{Bound, Relay, RelayConfig, StartError};

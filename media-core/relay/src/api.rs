@@ -1,0 +1,204 @@
+//! The control API, version 3, as far as it goes: what runs, and what it carries.
+//!
+//! Belongs here: routes and JSON shapes, which are MediaMTX's. Not here: the things themselves (`hub`, `rtmp`).
+
+use crate::clock::Clock;
+use crate::metrics::{Report, state_name};
+use crate::rtmp::RtmpConns;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hub::{Hub, PathState};
+use media::MonoTime;
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+/// What the API shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) hub: Hub,
+    pub(crate) clock: Clock,
+    pub(crate) rtmp: RtmpConns,
+    pub(crate) started: SystemTime,
+}
+
+/// The API's routes.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v3/info", get(info))
+        .route("/v3/paths/list", get(paths))
+        .route("/v3/paths/get/{*name}", get(path))
+        .route("/v3/rtmpconns/list", get(rtmp_conns))
+        .fallback(|| async { failure(StatusCode::NOT_FOUND, "not found") })
+        .with_state(api)
+}
+
+/// The route of `/metrics`.
+pub(crate) fn metrics_router(api: Api) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(api)
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let (paths, rtmp) = (api.hub.paths(), api.rtmp.list());
+    let text = Report { paths: &paths, rtmp: &rtmp }.text();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+async fn info(State(api): State<Api>) -> Response {
+    Json(serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "started": timestamp(api.started) })).into_response()
+}
+
+async fn paths(State(api): State<Api>, page: Query<Page>) -> Response {
+    page.of(api.hub.paths().iter().map(|p| api.path(p)).collect())
+}
+
+async fn path(State(api): State<Api>, Path(name): Path<String>) -> Response {
+    let found = hub::PathName::parse(&name).ok().and_then(|name| api.hub.path(&name));
+    match found {
+        Some(path) => Json(api.path(&path)).into_response(),
+        None => failure(StatusCode::NOT_FOUND, "path not found"),
+    }
+}
+
+async fn rtmp_conns(State(api): State<Api>, page: Query<Page>) -> Response {
+    let conns = api.rtmp.list();
+    page.of(
+        conns
+            .into_iter()
+            .map(|conn| RtmpConnView {
+                created: api.wall(conn.created),
+                remote_addr: conn.remote.to_string(),
+                state: state_name(conn.state),
+                path: conn.path,
+                id: conn.id,
+                inbound_bytes: conn.inbound_bytes,
+                outbound_bytes: conn.outbound_bytes,
+            })
+            .collect(),
+    )
+}
+
+fn failure(status: StatusCode, error: &str) -> Response {
+    (status, Json(serde_json::json!({ "status": "error", "error": error }))).into_response()
+}
+
+/// `?page=&itemsPerPage=`, counted from 0.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(default)]
+    page: usize,
+    #[serde(default = "Page::default_items")]
+    items_per_page: usize,
+}
+
+impl Page {
+    const fn default_items() -> usize {
+        100
+    }
+
+    fn of<T: Serialize>(&self, items: Vec<T>) -> Response {
+        if self.items_per_page == 0 {
+            return failure(StatusCode::BAD_REQUEST, "itemsPerPage must be above 0");
+        }
+        let (count, pages) = (items.len(), items.len().div_ceil(self.items_per_page));
+        let skipped = self.page.saturating_mul(self.items_per_page);
+        let items: Vec<T> = items.into_iter().skip(skipped).take(self.items_per_page).collect();
+        Json(serde_json::json!({ "itemCount": count, "pageCount": pages, "items": items })).into_response()
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PathView {
+    name: String,
+    conf_name: String,
+    source: Option<Role>,
+    ready: bool,
+    ready_time: Option<String>,
+    available: bool,
+    available_time: Option<String>,
+    online: bool,
+    online_time: Option<String>,
+    tracks: Vec<&'static str>,
+    tracks2: Vec<TrackView>,
+    bytes_received: u64,
+    bytes_sent: u64,
+    inbound_bytes: u64,
+    outbound_bytes: u64,
+    readers: Vec<Role>,
+}
+
+#[derive(Debug, Serialize)]
+struct Role {
+    r#type: &'static str,
+    id: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TrackView {
+    codec: &'static str,
+    codec_props: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RtmpConnView {
+    id: String,
+    created: String,
+    remote_addr: String,
+    state: &'static str,
+    path: String,
+    inbound_bytes: u64,
+    outbound_bytes: u64,
+}
+
+impl Api {
+    fn path(&self, path: &PathState) -> PathView {
+        let ready = path.publisher.is_some() && !path.tracks.is_empty();
+        let since = path.publisher.as_ref().map(|(_, since)| self.wall(*since)).filter(|_| ready);
+        PathView {
+            name: path.name.as_str().into(),
+            conf_name: path.name.as_str().into(),
+            source: path.publisher.as_ref().map(|(info, _)| Role { r#type: info.kind, id: info.id.clone() }),
+            ready,
+            ready_time: since.clone(),
+            available: ready,
+            available_time: since.clone(),
+            online: ready,
+            online_time: since,
+            tracks: path.tracks.iter().map(|t| t.codec().label()).collect(),
+            tracks2: path.tracks.iter().map(track).collect(),
+            bytes_received: path.inbound_bytes,
+            bytes_sent: path.outbound_bytes,
+            inbound_bytes: path.inbound_bytes,
+            outbound_bytes: path.outbound_bytes,
+            readers: path.readers.iter().map(|r| Role { r#type: r.info.kind, id: r.info.id.clone() }).collect(),
+        }
+    }
+
+    fn wall(&self, time: MonoTime) -> String {
+        timestamp(SystemTime::now() - self.clock.now().since(time))
+    }
+}
+
+fn track(track: &media::Track) -> TrackView {
+    let codec_props = match &*track.params {
+        media::CodecParams::H264(p) => serde_json::json!({
+            "width": p.width(), "height": p.height(), "profile": p.codec_string(),
+        }),
+        media::CodecParams::Aac(p) => serde_json::json!({
+            "sampleRate": p.rate().hz(), "channelCount": p.channels(),
+        }),
+        media::CodecParams::Opus(p) => serde_json::json!({ "channelCount": p.channels }),
+    };
+    TrackView { codec: track.codec().label(), codec_props }
+}
+
+/// RFC 3339 in UTC.
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

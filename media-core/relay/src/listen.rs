@@ -1,0 +1,204 @@
+//! Listening to a path in codecs one can play.
+//!
+//! Belongs here: finding the path a name stands for, switching to a rendition where the sound does not fit, switching back.
+//! Not here: making the rendition (`transcode`), waiting and skipping (`hub`).
+
+use crate::clock::Clock;
+use crate::transcode::{Renditions, suffix};
+use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, Start};
+use media::{Codec, MediaKind, TrackSet};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// The sound a listener can play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sound {
+    /// AAC alone: RTMP, HTTP-FLV, HLS.
+    Aac,
+    /// Opus alone: WebRTC.
+    Opus,
+    /// Whatever there is.
+    Any,
+}
+
+impl Sound {
+    /// The codec to derive where the path's own sound does not fit.
+    const fn missing(self, own: Option<Codec>) -> Option<Codec> {
+        match (self, own) {
+            (Self::Aac, Some(Codec::Opus)) => Some(Codec::Aac),
+            (Self::Opus, Some(Codec::Aac)) => Some(Codec::Opus),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is nothing to listen to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ListenError {
+    /// Nobody published within the time a reader waits.
+    #[error("nobody is publishing there")]
+    NoPublisher,
+    /// The hub is full.
+    #[error(transparent)]
+    Full(#[from] PublishError),
+}
+
+/// Everybody's way to a path, for one relay.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    hub: Hub,
+    clock: Clock,
+    renditions: Arc<Renditions>,
+    wait: Duration,
+}
+
+impl Listening {
+    /// `bitrate` is that of derived sound, `wait` how long a listener is held while nobody publishes.
+    pub fn new(hub: Hub, clock: Clock, bitrate: u32, wait: Duration) -> Self {
+        let renditions = Arc::new(Renditions::new(hub.clone(), clock, bitrate));
+        Self { hub, clock, renditions, wait }
+    }
+
+    /// Listens to `name`, held until somebody publishes it. `name_aac` and `name_opus` stand for `name` with that sound where
+    /// nobody publishes under the very name.
+    ///
+    /// # Errors
+    /// [`ListenError::NoPublisher`] after the wait, [`ListenError::Full`] where the hub holds no more paths.
+    pub async fn open(
+        &self,
+        name: &PathName,
+        sound: Sound,
+        info: ReaderInfo,
+        start: Start,
+    ) -> Result<Listener, ListenError> {
+        let (base, sound) = tokio::time::timeout(self.wait, self.find(name, sound))
+            .await
+            .map_err(|_elapsed| ListenError::NoPublisher)?;
+        let reader = self.hub.read(&base, info.clone(), start, self.clock.now())?;
+        let mut listener = Listener { listening: self.clone(), base, sound, info, start, reader, patience: None, derived: false };
+        // Known tracks decide now, so that a listener does not join the one path only to leave for the other.
+        if let Some(tracks) = self.hub.tracks(&listener.base) {
+            listener.choose(&tracks);
+        }
+        Ok(listener)
+    }
+
+    /// Is `name`, or what it stands for, published now?
+    pub fn exists(&self, name: &PathName) -> bool {
+        self.resolve(name, Sound::Any).is_some()
+    }
+
+    async fn find(&self, name: &PathName, sound: Sound) -> (PathName, Sound) {
+        loop {
+            let published = self.hub.published();
+            tokio::pin!(published);
+            published.as_mut().enable();
+            if let Some(found) = self.resolve(name, sound) {
+                return found;
+            }
+            published.await;
+        }
+    }
+
+    fn resolve(&self, name: &PathName, sound: Sound) -> Option<(PathName, Sound)> {
+        if self.hub.is_published(name) && !self.is_rendition(name) {
+            return Some((name.clone(), sound));
+        }
+        [(Codec::Aac, Sound::Aac), (Codec::Opus, Sound::Opus)].into_iter().find_map(|(codec, wanted)| {
+            let base = name.without_suffix(suffix(codec)?)?;
+            self.hub.is_published(&base).then_some((base, wanted))
+        })
+    }
+
+    fn is_rendition(&self, name: &PathName) -> bool {
+        self.hub.path(name).and_then(|p| p.publisher).is_some_and(|(info, _)| info.kind == crate::transcode::KIND)
+    }
+}
+
+/// A [`Reader`] whose sound fits: it moves between the path and its rendition by itself.
+#[derive(Debug)]
+pub struct Listener {
+    listening: Listening,
+    base: PathName,
+    sound: Sound,
+    info: ReaderInfo,
+    start: Start,
+    reader: Reader,
+    patience: Option<Duration>,
+    derived: bool,
+}
+
+impl Listener {
+    /// Sets how far behind pictures may be before whole GOPs are passed over.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self.reader = self.reader.with_patience(patience);
+        self
+    }
+
+    /// Waits for the next item.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub async fn next(&mut self) -> Result<Item, ReadError> {
+        loop {
+            let item = self.reader.next().await?;
+            match &item {
+                Item::Tracks(tracks) if self.choose(tracks) => {}
+                Item::Tracks(_) | Item::Unit(..) => return Ok(item),
+            }
+        }
+    }
+
+    /// The next item if there is one now.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn try_next(&mut self) -> Result<Option<Item>, ReadError> {
+        while let Some(item) = self.reader.try_next()? {
+            match &item {
+                Item::Tracks(tracks) if self.choose(tracks) => {}
+                Item::Tracks(_) | Item::Unit(..) => return Ok(Some(item)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks the publisher for a key frame.
+    pub fn request_keyframe(&self) {
+        self.reader.request_keyframe();
+    }
+
+    /// Begins again as a new listener would, at a key frame.
+    pub fn restart(&mut self) {
+        let name = self.reader.path().clone();
+        let _rejoined = self.join(&name);
+    }
+
+    fn join(&mut self, name: &PathName) -> bool {
+        let listening = &self.listening;
+        let Ok(reader) = listening.hub.read(name, self.info.clone(), self.start, listening.clock.now()) else {
+            return false;
+        };
+        self.reader = match self.patience {
+            Some(patience) => reader.with_patience(patience),
+            None => reader,
+        };
+        true
+    }
+
+    /// Moves to the rendition if the sound does not fit; true if it moved.
+    fn choose(&mut self, tracks: &TrackSet) -> bool {
+        let own = tracks.first(MediaKind::Audio).map(media::Track::codec);
+        let Some(codec) = self.sound.missing(own).filter(|_| !self.derived) else {
+            return false;
+        };
+        let Some(name) = self.listening.renditions.ensure(&self.base, codec) else {
+            return false;
+        };
+        self.derived = self.join(&name);
+        self.derived
+    }
+}

@@ -1,0 +1,236 @@
+//! One running relay: its ports, its servers, its end.
+//!
+//! Belongs here: putting the parts together. Not here: the parts.
+
+use crate::access::{Authorizer, Open};
+use crate::api::{self, Api};
+use crate::clock::Clock;
+use crate::flv::{self, HttpFlv};
+use crate::http;
+use crate::listen::Listening;
+use crate::ports::{BindError, PortTaken, bind_tcp};
+use crate::rtmp::{RtmpConns, RtmpServer};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use hub::{Hub, Limits, PathState};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// What a relay serves, and where. An address that is `None` is not served.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// RTMP.
+    pub rtmp: Option<SocketAddr>,
+    /// HLS and HTTP-FLV.
+    pub hls: Option<SocketAddr>,
+    /// The control API.
+    pub api: Option<SocketAddr>,
+    /// Prometheus' page.
+    pub metrics: Option<SocketAddr>,
+    /// Who may publish and read.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What the hub allows.
+    pub limits: Limits,
+    /// Bits per second of sound that is transcoded for a listener.
+    pub audio_bitrate: u32,
+    /// Where time comes from.
+    pub clock: Clock,
+}
+
+impl Default for RelayConfig {
+    /// Serves nothing, to everybody.
+    fn default() -> Self {
+        Self {
+            rtmp: None,
+            hls: None,
+            api: None,
+            metrics: None,
+            authorizer: Arc::new(Open),
+            limits: Limits::default(),
+            audio_bitrate: 128_000,
+            clock: Clock::process(),
+        }
+    }
+}
+
+/// Why a relay does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another program has a port.
+    #[error(transparent)]
+    PortTaken(#[from] PortTaken),
+    /// The system does not let us listen there.
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Listen {
+        /// The setting that names the address.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Taken(taken) => Self::PortTaken(taken),
+            BindError::Other { setting, address, source } => Self::Listen { setting, address, source },
+        }
+    }
+}
+
+/// Where a relay listens: the addresses as bound, so that port 0 is a real port here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// RTMP.
+    pub rtmp: Option<SocketAddr>,
+    /// HLS and HTTP-FLV.
+    pub hls: Option<SocketAddr>,
+    /// WHIP and WHEP.
+    pub webrtc: Option<SocketAddr>,
+    /// The control API.
+    pub api: Option<SocketAddr>,
+    /// Prometheus' page.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// How often the hub is told that time passes; the shortest wait it measures is seconds.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A relay that runs. Dropping it stops it; [`Relay::stop`] also waits for the ports to be free.
+#[derive(Debug)]
+pub struct Relay {
+    hub: Hub,
+    listening: Listening,
+    bound: Bound,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Relay {
+    /// Binds every port, then serves. Nothing stays bound if one fails.
+    ///
+    /// # Errors
+    /// [`StartError`] names the setting and the cure.
+    pub async fn start(config: RelayConfig) -> Result<Self, StartError> {
+        let rtmp = bind("rtmpAddress", config.rtmp).await?;
+        let hls = bind("hlsAddress", config.hls).await?;
+        let api_listener = bind("apiAddress", config.api).await?;
+        let metrics = bind("metricsAddress", config.metrics).await?;
+        let bound = Bound {
+            rtmp: address(rtmp.as_ref()),
+            hls: address(hls.as_ref()),
+            webrtc: None,
+            api: address(api_listener.as_ref()),
+            metrics: address(metrics.as_ref()),
+        };
+
+        let (hub, clock) = (Hub::new(config.limits), config.clock);
+        let listening = Listening::new(hub.clone(), clock, config.audio_bitrate, config.limits.reader_wait);
+        let conns = RtmpConns::default();
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = rtmp {
+            let server = RtmpServer {
+                hub: hub.clone(),
+                listening: listening.clone(),
+                clock,
+                authorizer: Arc::clone(&config.authorizer),
+                conns: conns.clone(),
+            };
+            tasks.spawn(server.run(listener, stop.clone()));
+        }
+        if let Some(listener) = hls {
+            let flv = HttpFlv { listening: listening.clone(), authorizer: Arc::clone(&config.authorizer) };
+            tasks.spawn(http::serve(listener, media_router(flv), stop.clone()));
+        }
+        let api = Api { hub: hub.clone(), clock, rtmp: conns, started: SystemTime::now() };
+        if let Some(listener) = api_listener {
+            tasks.spawn(http::serve(listener, api::router(api.clone()), stop.clone()));
+        }
+        if let Some(listener) = metrics {
+            tasks.spawn(http::serve(listener, api::metrics_router(api), stop.clone()));
+        }
+        tasks.spawn(tick(hub.clone(), clock, stop.clone()));
+        info!(?bound, "relay started");
+        Ok(Self { hub, listening, bound, stop, tasks })
+    }
+
+    /// The hub, for publishers and readers in this process.
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// The way to paths for listeners in this process.
+    pub const fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Where it listens.
+    pub const fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// Every path, by name.
+    pub fn paths(&self) -> Vec<PathState> {
+        self.hub.paths()
+    }
+
+    /// Stops serving and waits until every port is free.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        info!("relay stopped");
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn bind(setting: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, BindError> {
+    match address {
+        Some(address) => bind_tcp(setting, address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|l| l.local_addr().ok())
+}
+
+/// HTTP-FLV by its ending; everything else is not there.
+fn media_router(flv: HttpFlv) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let flv = flv.clone();
+        async move {
+            if flv::path_of(request.uri().path()).is_some() {
+                flv.answer(request).await
+            } else {
+                StatusCode::NOT_FOUND.into_response()
+            }
+        }
+    })
+}
+
+async fn tick(hub: Hub, clock: Clock, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => hub.tick(clock.now()),
+        }
+    }
+}

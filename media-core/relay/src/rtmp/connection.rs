@@ -1,0 +1,336 @@
+//! One RTMP connection, from handshake to close.
+//!
+//! Belongs here: what wakes it, and what it does then. Not here: the protocol's state (`proto::rtmp::ServerSession`).
+
+use super::egress::{Egress, PATIENCE};
+use super::ingest::Ingest;
+use super::server::{ConnState, RtmpServer};
+use crate::access::{AccessRequest, Action, Refusal};
+use crate::listen::{ListenError, Listener, Sound};
+use container::flv::{FlvError, TagKind};
+use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
+use proto::rtmp::{Kind, Media, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd, Target};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// A peer that says nothing for this long is gone: publishers send tens of messages a second, players acknowledge.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Past this much unsent media a player is not fed; the hub then decides what it loses. A second of 2 Mbit/s.
+const UNSENT: usize = 256 << 10;
+
+/// What the kernel may hold unsent, so that a slow player is noticed here and not megabytes later.
+const KERNEL_UNSENT: u32 = 128 << 10;
+
+/// One read. Large enough for a key frame in a few reads.
+const READ: usize = 32 << 10;
+
+/// A closing connection may take this long to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Why a connection ended badly.
+#[derive(Debug, Error)]
+pub(super) enum ConnectionError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("RTMP: {0}")]
+    Protocol(#[from] proto::rtmp::Error),
+    #[error("FLV: {0}")]
+    Media(#[from] FlvError),
+    #[error("nothing received for {} s", SILENCE.as_secs())]
+    Silent,
+}
+
+/// What the connection is for, once it is.
+enum Role {
+    Idle,
+    Publishing { publisher: Publisher, ingest: Box<Ingest>, path: PathName },
+    /// Held until there is something to play.
+    Waiting { request: RequestId, path: PathName, opening: Opening },
+    Playing { listener: Listener, egress: Egress, path: PathName, paused: bool },
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Listener, ListenError>> + Send>>;
+
+/// Everything that can wake a connection.
+enum Wake {
+    Stop,
+    Read(io::Result<usize>),
+    Written(io::Result<usize>),
+    Silent,
+    Opened(Result<Listener, ListenError>),
+    Item(Result<Item, ReadError>),
+    Publisher,
+}
+
+pub(super) struct Connection {
+    server: RtmpServer,
+    id: String,
+    peer: SocketAddr,
+    session: ServerSession,
+    role: Role,
+    sent: u64,
+}
+
+impl Connection {
+    pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr) -> Self {
+        let session = ServerSession::new(ServerConfig::default(), rand::random());
+        Self { server, id, peer, session, role: Role::Idle, sent: 0 }
+    }
+
+    /// Serves `stream` until either side ends it.
+    pub(super) async fn run(mut self, stream: TcpStream, stop: CancellationToken) -> Result<(), ConnectionError> {
+        stream.set_nodelay(true)?;
+        #[cfg(target_os = "linux")]
+        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
+        let (mut input, mut output) = stream.into_split();
+        let result = self.run_inner(&mut input, &mut output, stop).await;
+        // What is queued, such as the reason for the end, still goes out; a peer that does not take it is left.
+        let goodbye = async {
+            while !self.session.output().is_empty() && output.write_buf(self.session.output()).await.is_ok_and(|n| n > 0) {}
+            output.shutdown().await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(GOODBYE, goodbye).await {
+            debug!(%error, "the peer was gone already");
+        }
+        result
+    }
+
+    async fn run_inner(
+        &mut self,
+        input: &mut (impl AsyncReadExt + Unpin),
+        output: &mut (impl AsyncWriteExt + Unpin),
+        stop: CancellationToken,
+    ) -> Result<(), ConnectionError> {
+        let mut buffer = vec![0; READ];
+        let mut heard = Instant::now();
+        loop {
+            let unsent = self.session.pending_output_bytes();
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => Wake::Stop,
+                written = output.write_buf(self.session.output()), if unsent > 0 => Wake::Written(written),
+                read = input.read(&mut buffer) => Wake::Read(read),
+                wake = self.role.wake(unsent < UNSENT) => wake,
+                () = tokio::time::sleep_until(heard + SILENCE), if self.role.must_speak() => Wake::Silent,
+            };
+            match wake {
+                Wake::Stop => {
+                    self.session.finish(StreamEnd::Kicked, "The relay is stopping.");
+                    return Ok(());
+                }
+                Wake::Read(read) => {
+                    heard = Instant::now();
+                    let count = read?;
+                    let Some(bytes) = buffer.get(..count).filter(|b| !b.is_empty()) else {
+                        return Ok(());
+                    };
+                    let handled = self.session.handle_input(bytes);
+                    while let Some(event) = self.session.poll_event() {
+                        self.event(event).await?;
+                    }
+                    handled?;
+                    let received = self.session.received();
+                    self.server.conns.update(&self.id, |conn| conn.inbound_bytes = received);
+                }
+                Wake::Written(written) => {
+                    self.sent += written? as u64;
+                    let sent = self.sent;
+                    self.server.conns.update(&self.id, |conn| conn.outbound_bytes = sent);
+                }
+                Wake::Silent => return Err(ConnectionError::Silent),
+                Wake::Opened(opened) => self.opened(opened),
+                Wake::Item(Ok(item)) => self.send(&item),
+                Wake::Item(Err(ReadError::Lagged(lagged))) => warn!(missed = lagged.missed, "player fell behind"),
+                Wake::Item(Err(ReadError::Ended(ended))) => {
+                    self.session.finish(StreamEnd::Unpublished, &ended.to_string());
+                    self.become_idle();
+                    return Ok(());
+                }
+                Wake::Publisher => {
+                    if let Role::Publishing { publisher, path, .. } = &self.role
+                        && publisher.state() != PublisherState::Live
+                    {
+                        info!(%path, state = ?publisher.state(), "publisher ended by the relay");
+                        self.session.finish(StreamEnd::Kicked, "Another publisher has taken over.");
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn event(&mut self, event: ServerEvent) -> Result<(), ConnectionError> {
+        match event {
+            ServerEvent::Connected(connect) => debug!(client = connect.flash_ver, "connected"),
+            ServerEvent::Publish { request, target } => self.publish(request, &target).await,
+            ServerEvent::Play { request, target } => self.play(request, &target).await,
+            ServerEvent::Media(media) => self.media(&media)?,
+            ServerEvent::PublishFinished(_) | ServerEvent::PlayFinished(_) => self.become_idle(),
+            ServerEvent::Paused => self.pause(true),
+            ServerEvent::Resumed => self.pause(false),
+            ServerEvent::Wants { .. }
+            | ServerEvent::BufferLength(_)
+            | ServerEvent::Acknowledged(_)
+            | ServerEvent::Pong(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, request: RequestId, target: &Target) {
+        let Some(path) = self.granted(Action::Publish, request, target).await else {
+            return;
+        };
+        let info = PublisherInfo { kind: "rtmpConn", id: self.id.clone(), answers_keyframes: false };
+        match self.server.hub.publish(&path, info, media::TrackSet::default(), self.server.clock.now()) {
+            Ok(publisher) => {
+                info!(%path, "publishing");
+                self.session.accept(request);
+                self.state(ConnState::Publish, &path);
+                self.role = Role::Publishing { publisher, ingest: Box::new(Ingest::new()), path };
+            }
+            Err(error) => self.session.reject(request, Reason::Unavailable, &error.to_string()),
+        }
+    }
+
+    async fn play(&mut self, request: RequestId, target: &Target) {
+        let Some(path) = self.granted(Action::Read, request, target).await else {
+            return;
+        };
+        debug!(%path, "asks to play");
+        self.state(ConnState::Read, &path);
+        let opening = self.open(path.clone());
+        self.role = Role::Waiting { request, path, opening };
+    }
+
+    fn open(&self, path: PathName) -> Opening {
+        let (listening, id) = (self.server.listening.clone(), self.id.clone());
+        Box::pin(async move {
+            let info = ReaderInfo { kind: "rtmpConn", id };
+            Ok(listening.open(&path, Sound::Aac, info, Start::Soonest).await?.with_patience(PATIENCE))
+        })
+    }
+
+    /// The path of a request that may be granted; a refused one is answered.
+    async fn granted(&mut self, action: Action, request: RequestId, target: &Target) -> Option<PathName> {
+        let path = match PathName::parse(&target.path) {
+            Ok(path) => path,
+            Err(error) => {
+                self.session.reject(request, Reason::BadName, &error.to_string());
+                return None;
+            }
+        };
+        let basic = target.user_info.clone().or_else(|| {
+            target.param("user").map(|user| (user.to_owned(), target.param("pass").unwrap_or_default().to_owned()))
+        });
+        let access =
+            AccessRequest { action, path, peer: self.peer, query: target.query.clone(), bearer: None, basic };
+        match self.server.authorizer.authorize(&access).await {
+            Ok(()) => Some(access.path),
+            Err(refusal) => {
+                warn!(path = %access.path, ?action, %refusal, "refused");
+                let reason = match refusal {
+                    Refusal::Unauthorized => Reason::Denied,
+                    Refusal::NoSuchPath => Reason::NotFound,
+                };
+                self.session.reject(request, reason, &refusal.to_string());
+                None
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Result<Listener, ListenError>) {
+        let Role::Waiting { request, path, .. } = std::mem::replace(&mut self.role, Role::Idle) else {
+            return;
+        };
+        match opened {
+            Ok(listener) => {
+                info!(%path, "playing");
+                self.session.accept(request);
+                self.role = Role::Playing { listener, egress: Egress::new(), path, paused: false };
+            }
+            Err(error) => {
+                self.session.reject(request, Reason::NotFound, &error.to_string());
+                self.become_idle();
+            }
+        }
+    }
+
+    fn media(&mut self, media: &Media) -> Result<(), ConnectionError> {
+        if let Role::Publishing { publisher, ingest, .. } = &mut self.role {
+            ingest.push(media, publisher, self.server.clock.now())?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, item: &Item) {
+        let Role::Playing { egress, paused, .. } = &mut self.role else {
+            return;
+        };
+        for message in egress.messages(item) {
+            let kind = match message.kind {
+                TagKind::Audio => Kind::Audio,
+                TagKind::Video => Kind::Video,
+                TagKind::Script => Kind::Data,
+            };
+            if !*paused || kind == Kind::Data {
+                self.session.send(kind, message.timestamp, &message.header, &message.payload);
+            }
+        }
+    }
+
+    /// A paused player is not fed; a resumed one begins again at a key frame.
+    fn pause(&mut self, pause: bool) {
+        let Role::Playing { listener, paused, .. } = &mut self.role else {
+            return;
+        };
+        if *paused && !pause {
+            listener.restart();
+        }
+        *paused = pause;
+    }
+
+    fn become_idle(&mut self) {
+        self.role = Role::Idle;
+        self.server.conns.update(&self.id, |conn| {
+            conn.state = ConnState::Idle;
+            conn.path.clear();
+        });
+    }
+
+    fn state(&self, state: ConnState, path: &PathName) {
+        self.server.conns.update(&self.id, |conn| {
+            conn.state = state;
+            conn.path = path.as_str().to_owned();
+        });
+    }
+}
+
+impl Role {
+    /// What this role waits for besides its socket. Without `feed` a player is not given more.
+    async fn wake(&mut self, feed: bool) -> Wake {
+        match self {
+            Self::Publishing { publisher, .. } => {
+                publisher.changed().await;
+                Wake::Publisher
+            }
+            Self::Waiting { opening, .. } => Wake::Opened(opening.as_mut().await),
+            Self::Playing { listener, .. } if feed => Wake::Item(listener.next().await),
+            Self::Playing { .. } | Self::Idle => std::future::pending().await,
+        }
+    }
+
+    /// Must the peer say something now and then? A waiting or playing one need not.
+    const fn must_speak(&self) -> bool {
+        matches!(self, Self::Idle | Self::Publishing { .. })
+    }
+}

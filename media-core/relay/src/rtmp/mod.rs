@@ -1,0 +1,15 @@
+//! RTMP over sockets: the server, and the client that pulls.
+//!
+//! Belongs here: connections, their timeouts and their bounds. Not here: chunks and commands (`proto::rtmp`), tags
+//! (`container::flv`), finding what a player can play (`listen`).
+
+mod client;
+mod connection;
+mod egress;
+mod ingest;
+mod server;
+
+pub use client::{PullError, pull};
+pub(crate) use egress::{Egress, PATIENCE};
+pub(crate) use server::{RtmpConns, RtmpServer};
+pub use server::{ConnState, RtmpConn};

@@ -1,0 +1,148 @@
+//! The RTMP server: accepts connections and keeps their list.
+
+use super::connection::Connection;
+use crate::access::Authorizer;
+use crate::clock::Clock;
+use crate::listen::Listening;
+use hub::Hub;
+use media::MonoTime;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info_span, warn};
+
+/// Most connections at once; each costs two sockets' buffers and one task.
+const MAX_CONNECTIONS: usize = 2048;
+
+/// What a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnState {
+    /// Nothing yet.
+    Idle,
+    /// It plays.
+    Read,
+    /// It publishes.
+    Publish,
+}
+
+/// A connection at one moment, for the API.
+#[derive(Debug, Clone)]
+pub struct RtmpConn {
+    /// Its id, as in the paths' lists.
+    pub id: String,
+    /// Since when.
+    pub created: MonoTime,
+    /// From where.
+    pub remote: SocketAddr,
+    /// What it does.
+    pub state: ConnState,
+    /// With which path; empty while idle.
+    pub path: String,
+    /// Bytes received.
+    pub inbound_bytes: u64,
+    /// Bytes sent.
+    pub outbound_bytes: u64,
+}
+
+/// The list of connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RtmpConns(Arc<Mutex<BTreeMap<String, RtmpConn>>>);
+
+impl RtmpConns {
+    pub(crate) fn list(&self) -> Vec<RtmpConn> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut RtmpConn)) {
+        if let Some(conn) = self.0.lock().get_mut(id) {
+            change(conn);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+/// What every connection needs.
+#[derive(Debug, Clone)]
+pub(crate) struct RtmpServer {
+    pub(crate) hub: Hub,
+    pub(crate) listening: Listening,
+    pub(crate) clock: Clock,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) conns: RtmpConns,
+}
+
+impl RtmpServer {
+    /// Serves `listener` until `stop`; returns when every connection has ended.
+    pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_ended) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.accept(stream, peer, &stop, &mut connections),
+                    Err(error) => {
+                        // Out of descriptors: wait for some connection to end instead of spinning.
+                        warn!(%error, "RTMP: cannot accept");
+                        tokio::select! {
+                            () = stop.cancelled() => break,
+                            Some(_ended) = connections.join_next() => {}
+                            () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {}
+                        }
+                    }
+                },
+            }
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
+    }
+
+    fn accept(&self, stream: TcpStream, peer: SocketAddr, stop: &CancellationToken, connections: &mut JoinSet<()>) {
+        if self.conns.len() >= MAX_CONNECTIONS {
+            warn!(%peer, "RTMP: {MAX_CONNECTIONS} connections already, refused");
+            return;
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let conn = RtmpConn {
+            id: id.clone(),
+            created: self.clock.now(),
+            remote: peer,
+            state: ConnState::Idle,
+            path: String::new(),
+            inbound_bytes: 0,
+            outbound_bytes: 0,
+        };
+        self.conns.0.lock().insert(id.clone(), conn);
+        let span = info_span!("rtmp", %peer);
+        let (server, stop) = (self.clone(), stop.clone());
+        connections.spawn(
+            async move {
+                // Taken off the list however the task ends.
+                let _listed = Listed { conns: server.conns.clone(), id: id.clone() };
+                match Connection::new(server, id, peer).run(stream, stop).await {
+                    Ok(()) => debug!("closed"),
+                    Err(error) => warn!(%error, "closed"),
+                }
+            }
+            .instrument(span),
+        );
+    }
+}
+
+struct Listed {
+    conns: RtmpConns,
+    id: String,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.conns.0.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,201 @@
+//! Sound for listeners who cannot play the path's own: a reader of the path that is the one writer of its sibling.
+//!
+//! Belongs here: starting with the first listener, stopping after the last, passing pictures through untouched. Not here:
+//! decoding and encoding (`codec`), choosing who needs it (`listen`).
+
+use crate::clock::Clock;
+use codec::{AacToOpus, CodecError, OpusToAac, TranscodeConfig};
+use hub::{Hub, Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, Reader, ReaderInfo, Start};
+use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, Track, TrackId, TrackSet};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// A rendition without listeners runs on this long: a phone that reconnects finds it warm.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What the source is called in the API.
+pub(crate) const KIND: &str = "transcoder";
+
+/// The running renditions of one relay.
+#[derive(Debug)]
+pub(crate) struct Renditions {
+    hub: Hub,
+    clock: Clock,
+    bitrate: u32,
+    running: Mutex<HashMap<PathName, JoinHandle<()>>>,
+}
+
+impl Renditions {
+    pub(crate) fn new(hub: Hub, clock: Clock, bitrate: u32) -> Self {
+        Self { hub, clock, bitrate, running: Mutex::default() }
+    }
+
+    /// The path that carries `base` with its sound as `audio`, started if it does not run. `None` for what cannot be made.
+    pub(crate) fn ensure(&self, base: &PathName, audio: Codec) -> Option<PathName> {
+        let name = base.with_suffix(suffix(audio)?)?;
+        let mut running = self.running.lock();
+        running.retain(|_, task| !task.is_finished());
+        if running.contains_key(&name) || self.hub.is_published(&name) {
+            return Some(name);
+        }
+        let id = base.as_str().to_owned();
+        let reader = self.hub.read(base, ReaderInfo { kind: KIND, id }, Start::LastKey, self.clock.now()).ok()?;
+        let rendition = Rendition {
+            hub: self.hub.clone(),
+            clock: self.clock,
+            name: name.clone(),
+            audio,
+            config: TranscodeConfig { bitrate: self.bitrate, ..TranscodeConfig::new(SOUND) },
+            engine: Engine::Unknown,
+        };
+        running.insert(name.clone(), tokio::spawn(rendition.run(reader)));
+        Some(name)
+    }
+}
+
+impl Drop for Renditions {
+    fn drop(&mut self) {
+        for task in self.running.get_mut().values() {
+            task.abort();
+        }
+    }
+}
+
+/// The suffix of the name that means "with its sound as this".
+pub(crate) const fn suffix(audio: Codec) -> Option<&'static str> {
+    match audio {
+        Codec::Aac => Some("_aac"),
+        Codec::Opus => Some("_opus"),
+        Codec::H264 => None,
+    }
+}
+
+/// The sound's track in a rendition: away from the ids that publishers use for pictures.
+const SOUND: TrackId = TrackId(200);
+
+struct Rendition {
+    hub: Hub,
+    clock: Clock,
+    name: PathName,
+    audio: Codec,
+    config: TranscodeConfig,
+    engine: Engine,
+}
+
+/// What turns the path's sound into the rendition's.
+enum Engine {
+    /// No sound seen yet.
+    Unknown,
+    /// It is the right codec already.
+    Pass,
+    ToAac(Box<OpusToAac>),
+    ToOpus(Box<AacToOpus>),
+}
+
+impl Rendition {
+    async fn run(mut self, mut reader: Reader) {
+        let mut publisher: Option<Publisher> = None;
+        let mut sound: Option<TrackId> = None;
+        info!(path = %self.name, "rendition started");
+        loop {
+            let item = match &publisher {
+                None => reader.next().await,
+                Some(publisher) => tokio::select! {
+                    item = reader.next() => item,
+                    () = publisher.changed() => {
+                        if publisher.state() != PublisherState::Live {
+                            break;
+                        }
+                        if publisher.feedback().keyframe {
+                            reader.request_keyframe();
+                        }
+                        continue;
+                    }
+                    () = tokio::time::sleep(LINGER), if publisher.readers() == 0 => break,
+                },
+            };
+            match item {
+                Ok(Item::Tracks(tracks)) => {
+                    sound = tracks.first(MediaKind::Audio).map(|t| t.id);
+                    let derived = self.tracks(&tracks);
+                    match &publisher {
+                        Some(publisher) => publisher.set_tracks(derived),
+                        None => publisher = self.publish(derived),
+                    }
+                }
+                Ok(Item::Unit(unit, _)) => {
+                    if let Some(publisher) = &publisher {
+                        self.carry(publisher, unit, sound);
+                    }
+                }
+                Err(ReadError::Lagged(lagged)) => warn!(path = %self.name, missed = lagged.missed, "rendition fell behind"),
+                Err(ReadError::Ended(_)) => {
+                    self.hub.close(&self.name);
+                    break;
+                }
+            }
+        }
+        info!(path = %self.name, "rendition stopped");
+    }
+
+    fn publish(&self, tracks: TrackSet) -> Option<Publisher> {
+        let info = PublisherInfo { kind: KIND, id: self.name.as_str().into(), answers_keyframes: true };
+        self.hub.publish(&self.name, info, tracks, self.clock.now()).ok()
+    }
+
+    /// Pictures as they are, and one sound track, whose parameters are known before its first packet.
+    fn tracks(&mut self, base: &TrackSet) -> TrackSet {
+        let sound = base.first(MediaKind::Audio).and_then(|track| {
+            self.engine = match (track.codec(), self.audio) {
+                (have, want) if have == want => Engine::Pass,
+                (Codec::Opus, Codec::Aac) => self.made(OpusToAac::new(self.config).map(|e| Engine::ToAac(Box::new(e)))),
+                (Codec::Aac, Codec::Opus) => self.made(AacToOpus::new(self.config).map(|e| Engine::ToOpus(Box::new(e)))),
+                _ => Engine::Unknown,
+            };
+            let (clock, params) = self.announced(track)?;
+            Some(Track { id: SOUND, clock, params })
+        });
+        base.iter().filter(|t| t.kind() == MediaKind::Video).cloned().chain(sound).collect()
+    }
+
+    fn made(&self, engine: Result<Engine, CodecError>) -> Engine {
+        engine.unwrap_or_else(|error| {
+            warn!(path = %self.name, %error, "this sound cannot be transcoded; pictures go on");
+            Engine::Unknown
+        })
+    }
+
+    fn announced(&self, track: &Track) -> Option<(ClockRate, Arc<CodecParams>)> {
+        match &self.engine {
+            Engine::Unknown => None,
+            Engine::Pass => Some((track.clock, Arc::clone(&track.params))),
+            Engine::ToAac(engine) => Some((engine.clock(), Arc::clone(engine.params()))),
+            Engine::ToOpus(engine) => Some((engine.clock(), Arc::clone(engine.params()))),
+        }
+    }
+
+    fn carry(&mut self, publisher: &Publisher, unit: AccessUnit, sound: Option<TrackId>) {
+        let now = self.clock.now();
+        if unit.is_video() {
+            publisher.write(unit, now);
+            return;
+        }
+        if Some(unit.track) != sound {
+            return;
+        }
+        let units = match &mut self.engine {
+            Engine::Unknown => return,
+            Engine::Pass => return publisher.write(AccessUnit { track: SOUND, ..unit }, now),
+            Engine::ToAac(engine) => engine.push(&unit),
+            Engine::ToOpus(engine) => engine.push(&unit),
+        };
+        match units {
+            Ok(units) => units.into_iter().for_each(|unit| publisher.write(unit, now)),
+            Err(error) => warn!(path = %self.name, %error, "a sound unit was not transcoded"),
+        }
+    }
+}

@@ -81,7 +81,9 @@ fn short_lengths(sample: &[u8], length_size: u8) -> Result<Vec<&[u8]>, NalError>
         let length = field.iter().fold(0, |n, &b| n << 8 | usize::from(b));
         let (nal, next) =
             behind.split_at_checked(length).ok_or(NalError::Truncated { at, claimed: length, left: behind.len() })?;
-        nals.push(nal);
+        if !nal.is_empty() {
+            nals.push(nal);
+        }
         rest = next;
     }
     Ok(nals)
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn short_length_fields() {
         let mut record = h264().avcc();
-        for (size, sample) in [(1, &[3, 0x65, 1, 2][..]), (2, &[0, 3, 0x65, 1, 2])] {
+        for (size, sample) in [(1, &[0, 3, 0x65, 1, 2][..]), (2, &[0, 3, 0x65, 1, 2])] {
             record[4] = 0xFC | (size - 1);
             let mut entrance = AvcEntrance::new();
             entrance.configure(&record.clone().into()).unwrap();

@@ -1,1 +1,169 @@
 //! Entry points for the fuzzers, built and replayed in ordinary tests.
+
+use crate::flv::{self, Demuxer, Event, FileReader, Muxer, Signalling, Tag};
+use crate::fmp4;
+use bytes::Bytes;
+use media::{AccessUnit, LengthPrefixed, Track, TrackSet};
+
+/// An FLV file, or bare tags: what comes out is well framed, and goes through the muxer and back unchanged.
+pub fn fuzz_flv(data: &[u8]) {
+    let mut reader = FileReader::new();
+    if !data.starts_with(b"FLV") {
+        reader.push(&flv::file_header(true, true));
+    }
+    reader.push(data);
+    let mut demuxer = Demuxer::new();
+    let mut reader_of_one = Muxer::new(Signalling::Enhanced);
+    let mut second = Demuxer::new();
+    while let Ok(Some(Tag { kind, timestamp, body })) = reader.next_tag() {
+        let Ok(events) = demuxer.push(kind, timestamp, &body) else { continue };
+        for event in events {
+            match event {
+                Event::Track(track) => {
+                    let tracks = TrackSet::new([track]);
+                    for message in reader_of_one.announce(&tracks) {
+                        let heard = heard(&mut second, &message);
+                        assert!(heard.is_empty(), "headers hold no unit");
+                    }
+                }
+                Event::Unit(unit) => {
+                    check_framing(&unit);
+                    let heard: Vec<_> = reader_of_one.write(&unit).flat_map(|m| heard(&mut second, &m)).collect();
+                    assert!(heard.len() <= 1, "a unit makes one unit");
+                    for again in heard {
+                        assert_eq!((again.kind, &again.payload), (unit.kind, &unit.payload), "the same unit");
+                        assert_eq!(again.params, unit.params, "with the same parameters");
+                    }
+                }
+                Event::Metadata(data) => {
+                    let again = flv::Metadata::parse(&data.script_data());
+                    assert_eq!(again, Ok(Some(data)), "what we write reads back the same");
+                }
+                Event::Skipped(_) => {}
+            }
+        }
+    }
+    assert!(demuxer.skipped_tracks().len() <= 8, "bounded");
+}
+
+/// A fragmented MP4 file: what comes out is well framed, in order, and goes through the writer and back.
+pub fn fuzz_fmp4(data: &[u8]) {
+    let Ok((tracks, units)) = fmp4::read(&Bytes::copy_from_slice(data)) else { return };
+    assert!(units.iter().map(|unit| unit.payload.len()).sum::<usize>() <= 2 * data.len(), "no more than there was");
+    for unit in &units {
+        check_framing(unit);
+    }
+    for track in &tracks {
+        rewrite(track, units.iter().filter(|unit| unit.track == track.id && unit.params == track.params));
+    }
+}
+
+fn rewrite<'a>(track: &Track, units: impl Iterator<Item = &'a AccessUnit>) {
+    let units: Vec<_> = units.collect();
+    let Some(first) = units.first() else { return };
+    let Ok(mut writer) = fmp4::FragmentWriter::new(&TrackSet::new([track.clone()]), first.dts) else { return };
+    if units.iter().any(|unit| writer.push(unit).is_err()) {
+        return;
+    }
+    let Ok(Some(fragment)) = writer.cut() else { return };
+    let file: Bytes = [&writer.init()[..], &fragment.bytes].concat().into();
+    let (_, again) = fmp4::read(&file).expect("what we write reads back");
+    assert!(again.iter().map(|u| &u.payload).eq(units.iter().map(|u| &u.payload)), "the same payloads");
+    assert!(again.iter().map(|u| u.dts).is_sorted_by(|a, b| a < b), "decode times rise");
+}
+
+fn heard(demuxer: &mut Demuxer, message: &flv::Message) -> Vec<AccessUnit> {
+    let events = demuxer.push(message.kind, message.timestamp, &message.body()).expect("what we write reads back");
+    let unit = |event| match event {
+        Event::Unit(unit) => Some(unit),
+        _ => None,
+    };
+    events.filter_map(unit).collect()
+}
+
+fn check_framing(unit: &AccessUnit) {
+    assert!(!unit.payload.is_empty(), "a unit holds something");
+    if unit.is_video() {
+        assert!(LengthPrefixed::parse(&unit.payload).is_ok(), "canonical framing");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{av, unit};
+    use media::{ClockRate, MediaTime, TrackId, UnitKind};
+    use proptest::prelude::*;
+
+    /// Every file of `media-core/fuzz/corpus/NAME`, where the fuzzer left some.
+    fn replay(name: &str, target: fn(&[u8])) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            target(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+
+    fn flv_seed() -> Vec<u8> {
+        let tracks = av();
+        let mut muxer = Muxer::new(Signalling::Legacy);
+        let mut out = Vec::new();
+        let (video, audio) = (tracks.get(TrackId(0)).unwrap(), tracks.get(TrackId(1)).unwrap());
+        muxer.announce(&tracks).iter().for_each(|message| message.write_tag(&mut out));
+        for (track, kind) in [(video, UnitKind::Key), (audio, UnitKind::Audio), (video, UnitKind::Delta)] {
+            muxer.write(&unit(track, kind, 0, 0, &[1, 2, 3])).for_each(|message| message.write_tag(&mut out));
+        }
+        for body in [&b"\x90hvc1\x01"[..], b"\x96\x23hvc1\x01\0\0\x01\x07avc1\0\0\0\x01\x09"] {
+            out.extend(flv::tag(flv::TagKind::Video, 0, body).unwrap());
+        }
+        for body in [&b"\x90OpusOpusHead\x01\x02\0\0\x80\xBB\0\0\0\0\0"[..], b"\x97\x02\0\0\x05\x01Opus\xfc"] {
+            out.extend(flv::tag(flv::TagKind::Audio, 0, body).unwrap());
+        }
+        out
+    }
+
+    fn fmp4_seed() -> Vec<u8> {
+        let tracks = av();
+        let mut writer = fmp4::FragmentWriter::new(&tracks, MediaTime::new(0, ClockRate::MILLI)).unwrap();
+        let mut out = writer.init().to_vec();
+        for i in 0..3 {
+            writer.push(&unit(tracks.get(TrackId(0)).unwrap(), UnitKind::Key, i * 3000, i * 3000, &[1, 2, 3])).unwrap();
+            writer.push(&unit(tracks.get(TrackId(1)).unwrap(), UnitKind::Audio, i * 1024, i * 1024, &[4])).unwrap();
+            out.extend_from_slice(&writer.cut().unwrap().unwrap().bytes);
+        }
+        out
+    }
+
+    #[test]
+    fn seeds_and_corpus() {
+        fuzz_flv(&flv_seed());
+        fuzz_fmp4(&fmp4_seed());
+        replay("flv", fuzz_flv);
+        replay("fmp4", fuzz_fmp4);
+    }
+
+    /// Real input with a few bytes changed reaches further than noise does.
+    fn damaged(seed: &[u8], damage: &[(usize, u8)]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for &(at, value) in damage {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn noise_is_survived(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            fuzz_flv(&data);
+            fuzz_fmp4(&data);
+        }
+
+        #[test]
+        fn damage_is_survived(damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..12)) {
+            fuzz_flv(&damaged(&flv_seed(), &damage));
+            fuzz_fmp4(&damaged(&fmp4_seed(), &damage));
+        }
+    }
+}

@@ -50,6 +50,28 @@ pub fn fuzz_amf0(data: &[u8]) {
 mod tests {
     use proptest::prelude::*;
 
+    /// Every file of `media-core/fuzz/corpus/NAME`, where the fuzzer left some.
+    fn replay(name: &str, target: fn(&[u8])) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            target(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+
+    #[test]
+    fn corpus() {
+        replay("nal", super::fuzz_nal);
+        replay("avcc", super::fuzz_avcc);
+        replay("audio_headers", super::fuzz_audio_headers);
+        replay("amf0", super::fuzz_amf0);
+    }
+
+    #[test]
+    fn amf0_seeds() {
+        super::fuzz_amf0(b"\x02\0\x07connect\0\x3f\xf0\0\0\0\0\0\0\x03\0\x03app\x02\0\x04live\0\0\x09");
+        super::fuzz_amf0(b"\x08\0\0\0\x02\0\x05width\0\x40\x84\0\0\0\0\0\0\0\x06stereo\x01\x01\0\0\x09");
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -77,6 +77,12 @@ const AUDIO_JOIN_MS: i64 = 30;
 /// A picture of whose rate nothing is known: 1/30 s at 90 kHz.
 const USUAL_INTERVAL: i64 = 3000;
 
+impl Timed {
+    const fn end(&self) -> i64 {
+        self.start.saturating_add(self.duration)
+    }
+}
+
 impl FragmentWriter {
     /// A writer for `tracks`; `origin` becomes time zero, and what is older is moved there.
     ///
@@ -85,7 +91,7 @@ impl FragmentWriter {
     pub fn new(tracks: &TrackSet, origin: MediaTime) -> Result<Self, Fmp4Error> {
         let init = init_segment(tracks)?;
         let lanes = tracks.iter().map(|track| Lane::new(track.id, &track.params)).collect();
-        Ok(Self { lanes, init, origin, sequence: 0, bytes: 0, samples: 0 })
+        Ok(Self { lanes, init, origin, sequence: 1, bytes: 0, samples: 0 })
     }
 
     /// The init segment of what is written now.
@@ -146,9 +152,10 @@ impl FragmentWriter {
         self.bytes
     }
 
-    /// How long the leading track would run if it were cut now.
+    /// About how long the leading track would run if it were cut now; exact to a sound frame or the guess of a picture's
+    /// length. Cheap enough to ask after every unit.
     pub fn pending_duration(&self) -> MediaTime {
-        self.lead().map_or(MediaTime::new(0, ClockRate::MILLI), |lane| MediaTime::new(lane.span(), lane.clock))
+        self.lead().map_or(MediaTime::new(0, ClockRate::MILLI), |lane| MediaTime::new(lane.pending_span(), lane.clock))
     }
 
     /// Everything that was pushed as one fragment; `Ok(None)` if that is nothing.
@@ -156,44 +163,47 @@ impl FragmentWriter {
     /// # Errors
     /// [`Fmp4Error::Content`] where the boxes cannot say it.
     pub fn cut(&mut self) -> Result<Option<Fragment>, Fmp4Error> {
-        let Some(lead) = self.lead() else { return Ok(None) };
         if self.is_empty() {
             return Ok(None);
         }
-        let video = self.lanes.iter().any(|lane| lane.kind() == MediaKind::Video);
-        let independent = !video || lead.pending.first().is_some_and(|sample| sample.key);
-        let (duration, clock) = (lead.span(), lead.clock);
-        let begin = lead.schedule().first().map(|timed| timed.start).or(lead.next).unwrap_or(0);
-        self.sequence = self.sequence.wrapping_add(1);
-        let bytes = self.write()?;
-        for lane in &mut self.lanes {
-            lane.finish();
-        }
-        (self.bytes, self.samples) = (0, 0);
-        Ok(Some(Fragment {
+        let schedules: Vec<_> = self.lanes.iter().map(Lane::schedule).collect();
+        let bytes = self.write(&schedules)?;
+        let video = self.lanes.iter().position(|lane| lane.kind() == MediaKind::Video);
+        let lead = video.unwrap_or(0);
+        let (Some(lane), Some(timed)) = (self.lanes.get(lead), schedules.get(lead)) else { return Ok(None) };
+        let independent = video.is_none() || lane.pending.first().is_some_and(|sample| sample.key);
+        let start = timed.first().map(|timed| timed.start).or(lane.next).unwrap_or(0);
+        let duration = timed.last().map_or(0, |last| last.end().saturating_sub(start));
+        let fragment = Fragment {
             bytes,
-            duration: MediaTime::new(duration, clock),
-            start: MediaTime::new(begin, clock),
+            duration: MediaTime::new(duration, lane.clock),
+            start: MediaTime::new(start, lane.clock),
             independent,
             sequence: self.sequence,
-        }))
+        };
+        for (lane, timed) in self.lanes.iter_mut().zip(&schedules) {
+            lane.finish(timed);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        (self.bytes, self.samples) = (0, 0);
+        Ok(Some(fragment))
     }
 
     fn lead(&self) -> Option<&Lane> {
         self.lanes.iter().find(|lane| lane.kind() == MediaKind::Video).or_else(|| self.lanes.first())
     }
 
-    fn write(&self) -> Result<Bytes, Fmp4Error> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.pending.is_empty());
+    fn write(&self, schedules: &[Vec<Timed>]) -> Result<Bytes, Fmp4Error> {
+        let lanes = self.lanes.iter().zip(schedules).enumerate().filter(|(_, (lane, _))| !lane.pending.is_empty());
         let mut moof = Moof {
             mfhd: Mfhd { sequence_number: self.sequence },
-            traf: lanes.clone().map(|(index, lane)| lane.traf(file_id(index))).collect(),
+            traf: lanes.clone().map(|(index, (lane, timed))| lane.traf(file_id(index), timed)).collect(),
         };
         let mut out = Vec::with_capacity(self.bytes + 32 * self.samples + 256);
         put(&mut out, "moof", &moof)?;
         // Offsets have a fixed width, so that the size of the first writing is that of the second.
         let mut offset = out.len() + 8;
-        for (traf, (_, lane)) in moof.traf.iter_mut().zip(lanes.clone()) {
+        for (traf, (_, (lane, _))) in moof.traf.iter_mut().zip(lanes.clone()) {
             for run in &mut traf.trun {
                 run.data_offset = i32::try_from(offset).ok();
             }
@@ -204,7 +214,7 @@ impl FragmentWriter {
         let size = u32::try_from(self.bytes + 8).unwrap_or(u32::MAX);
         out.extend_from_slice(&size.to_be_bytes());
         out.extend_from_slice(b"mdat");
-        for (_, lane) in lanes {
+        for (_, (lane, _)) in lanes {
             for sample in &lane.pending {
                 out.extend_from_slice(&sample.payload);
             }
@@ -290,30 +300,30 @@ impl Lane {
         timed
     }
 
-    fn span(&self) -> i64 {
-        let timed = self.schedule();
-        match (timed.first(), timed.last()) {
-            (Some(first), Some(last)) => last.start.saturating_add(last.duration).saturating_sub(first.start),
+    fn pending_span(&self) -> i64 {
+        match (self.pending.first(), self.pending.last()) {
+            (Some(first), Some(last)) => {
+                last.dts.saturating_sub(first.dts).saturating_add(last.duration.unwrap_or(self.interval)).max(0)
+            }
             _ => 0,
         }
     }
 
-    fn finish(&mut self) {
-        if let Some(last) = self.schedule().last() {
-            self.next = Some(last.start.saturating_add(last.duration));
+    fn finish(&mut self, timed: &[Timed]) {
+        if let Some(last) = timed.last() {
+            self.next = Some(last.end());
         }
         self.pending.clear();
     }
 
-    fn traf(&self, id: u32) -> Traf {
-        let timed = self.schedule();
+    fn traf(&self, id: u32, timed: &[Timed]) -> Traf {
         let video = self.kind() == MediaKind::Video;
         let same = |value: &dyn Fn(&Timed) -> i64| {
             let first = timed.first().map(value)?;
             timed.iter().all(|t| value(t) == first).then_some(to_u32(first))
         };
         let duration = same(&|t| t.duration);
-        let offsets: Vec<_> = self.pending.iter().zip(&timed).map(|(s, t)| s.pts.saturating_sub(t.start)).collect();
+        let offsets: Vec<_> = self.pending.iter().zip(timed).map(|(s, t)| s.pts.saturating_sub(t.start)).collect();
         let reordered = video && offsets.iter().any(|&offset| offset != 0);
         // The first sample's flags alone, unless a key picture stands elsewhere.
         let late_key = self.pending.iter().skip(1).any(|sample| sample.key);
@@ -321,7 +331,7 @@ impl Lane {
             let flags = if sample.key { SYNC } else { NON_SYNC };
             (video && (late_key || index == 0 && sample.key)).then_some(flags)
         };
-        let entries = self.pending.iter().zip(&timed).zip(&offsets).enumerate();
+        let entries = self.pending.iter().zip(timed).zip(&offsets).enumerate();
         let entries = entries.map(|(index, ((sample, timed), offset))| TrunEntry {
             duration: duration.is_none().then_some(to_u32(timed.duration)),
             size: Some(u32::try_from(sample.payload.len()).unwrap_or(u32::MAX)),

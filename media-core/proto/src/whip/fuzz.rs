@@ -1,6 +1,6 @@
 //! Entry points for the fuzzers: WHIP's headers and bodies.
 
-use super::{SdpFragment, SessionText, format_links, parse_links, resolve_location, take_offer};
+use super::{Datagram, SdpFragment, SessionText, format_links, parse_links, resolve_location, take_offer};
 
 /// A `Link` header; what is taken from it is written and read back the same.
 pub fn fuzz_link_header(data: &[u8]) {
@@ -27,6 +27,13 @@ pub fn fuzz_whip_offer(data: &[u8]) {
     }
 }
 
+/// A datagram's addressee.
+pub fn fuzz_stun_peek(data: &[u8]) {
+    if let Datagram::Request { ufrag } = Datagram::peek(data) {
+        assert!(!ufrag.contains(':'), "the part before the colon");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::fuzz_replay::replay;
@@ -35,6 +42,7 @@ mod tests {
     #[test]
     fn corpora() {
         replay("link_header", super::fuzz_link_header, &[b"<stun:a>; rel=\"ice-server\"; username=\"\\\"", b",,<"]);
+        replay("stun_peek", super::fuzz_stun_peek, &[b"\0\x01\0\x08\x21\x12\xa4\x42............\0\x06\0\x03a:b\0"]);
         replay("sdpfrag", super::fuzz_sdpfrag, &[b"a=ice-ufrag:x\r\nm=audio 9\r\na=candidate:1 1 udp\r\n"]);
         replay("whip_offer", super::fuzz_whip_offer, &[b"v=0\r\nm=video 9 X 96\r\na=rtpmap:96 H264/90000\r\n"]);
     }
@@ -46,6 +54,7 @@ mod tests {
                 super::fuzz_link_header(data);
                 super::fuzz_sdpfrag(data);
                 super::fuzz_whip_offer(data);
+                super::fuzz_stun_peek(data);
             }
         }
     }

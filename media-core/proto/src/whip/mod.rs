@@ -1,7 +1,7 @@
 //! WHIP and WHEP in text (RFC 9725; draft-ietf-wish-whep): what stands in paths, headers and bodies.
 //!
 //! Belongs here: `Link` of ICE servers, resource paths, trickle fragments, entity tags, what an offer contains and which codec is
-//! taken from it. Not here: HTTP itself, ICE, DTLS (`relay::webrtc`).
+//! taken from it, whose a datagram is. Not here: HTTP itself, ICE, DTLS (`relay::webrtc`).
 
 mod etag;
 #[doc(hidden)]
@@ -10,12 +10,14 @@ mod link;
 mod resource;
 mod sdp;
 mod sdpfrag;
+mod stun;
 
 pub use etag::{EntityTag, IfMatch};
 pub use link::{IceServer, LinkError, format_links, parse_links};
 pub use resource::{Endpoint, Resource, relative_location, resolve_location};
 pub use sdp::{Direction, MediaSection, OfferError, OfferedCodec, Profile, SdpError, SessionText, Taken, take_offer};
 pub use sdpfrag::{FragmentMedia, SdpFragment, SdpFragmentError};
+pub use stun::Datagram;
 
 /// Body of `POST` and its answer (RFC 9725 §4.2).
 pub const SDP_TYPE: &str = "application/sdp";

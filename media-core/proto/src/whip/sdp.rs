@@ -261,6 +261,8 @@ impl Profile {
 pub struct Taken {
     /// H.264, by its payload type and parameters in the offer; `None`: no video.
     pub video: Option<OfferedCodec>,
+    /// The payload type under which that H.264 is sent again (RFC 4588), where it is offered.
+    pub retransmission: Option<u8>,
     /// Opus; `None`: no sound.
     pub audio: Option<OfferedCodec>,
 }
@@ -287,9 +289,11 @@ pub fn take_offer(session: &SessionText) -> Result<Taken, OfferError> {
     for needed in ["ice-ufrag", "ice-pwd", "fingerprint"] {
         session.attribute(needed).ok_or(OfferError::NoTransport(needed))?;
     }
-    let video = video.map(|section| h264(section).ok_or(OfferError::NoH264)).transpose()?;
+    let section = video;
+    let video = section.map(|section| h264(section).ok_or(OfferError::NoH264)).transpose()?;
+    let retransmission = section.zip(video.as_ref()).and_then(|(section, codec)| retransmission(section, codec));
     let audio = audio.map(|section| opus(section).ok_or(OfferError::NoOpus)).transpose()?;
-    Ok(Taken { video, audio })
+    Ok(Taken { video, retransmission, audio })
 }
 
 fn h264(section: &MediaSection) -> Option<OfferedCodec> {
@@ -301,6 +305,13 @@ fn h264(section: &MediaSection) -> Option<OfferedCodec> {
         Some((profile, c))
     });
     ranked.min_by_key(|(profile, _)| *profile).map(|(_, c)| c.clone())
+}
+
+fn retransmission(section: &MediaSection, of: &OfferedCodec) -> Option<u8> {
+    let again = |c: &&OfferedCodec| {
+        c.name.eq_ignore_ascii_case("rtx") && c.parameter("apt").and_then(|a| a.parse().ok()) == Some(of.payload_type)
+    };
+    section.codecs.iter().find(again).map(|c| c.payload_type)
 }
 
 fn opus(section: &MediaSection) -> Option<OfferedCodec> {
@@ -336,6 +347,13 @@ mod tests {
         check(&[TRANSPORT, "m=audio 9 X 0\r\n"], Err(OfferError::NoOpus));
         check(&[TRANSPORT, &VIDEO.replace("video 9", "video 0"), AUDIO], Ok((None, Some(111))));
         check(&[TRANSPORT, &AUDIO.replace("audio 9", "audio 0"), "a=bundle-only\r\n"], Ok((None, Some(111))));
+    }
+
+    #[test]
+    fn retransmissions() {
+        let text = format!("v=0\r\n{TRANSPORT}{VIDEO}a=rtpmap:107 rtx/90000\r\na=fmtp:107 apt=106\r\n");
+        let text = text.replace("96 97 102 106", "96 97 102 106 107");
+        assert_eq!(take_offer(&SessionText::parse(&text).unwrap()).unwrap().retransmission, Some(107));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! The WHIP client: publishes to another server.

@@ -1,0 +1,21 @@
+//! WebRTC: WHIP in (RFC 9725) on one UDP port, and the WHIP client.
+//!
+//! Belongs here: HTTP routes, the UDP socket and whose datagram it is, sessions, the WebRTC stack behind [`transport`].
+//! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may publish
+//! (`crate::access`).
+
+mod access;
+mod addresses;
+pub mod client;
+mod http;
+mod ingest;
+mod mux;
+mod peer;
+mod registry;
+mod server;
+mod session;
+mod transport;
+
+pub use http::{router, serve};
+pub use registry::{SessionInfo, SessionState};
+pub use server::{WebRtcConfig, WebRtcState};

@@ -1,0 +1,443 @@
+//! The WebRTC stack in use: `rtc`, without its IO. ICE-lite, DTLS server, H.264 and Opus.
+//!
+//! Belongs here: everything that touches `rtc`. Not here: sockets (`mux`), media (`ingest`).
+
+use super::addresses::candidate_lines;
+use super::transport::{Event, IceCredentials, Transport, TransportError};
+use bytes::{Bytes, BytesMut};
+use media::MediaKind;
+use proto::rtp::rtcp::NtpTime;
+use proto::rtp::{Header, Packet};
+use proto::whip::{OfferedCodec, SessionText, Taken};
+use rtc::interceptor::{
+    Attribute, Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet as ChainPacket, Registry, Slot,
+    StreamInfo, TaggedPacket,
+};
+use rtc::peer_connection::configuration::RTCConfigurationBuilder;
+use rtc::peer_connection::configuration::interceptor_registry::{
+    configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
+};
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine};
+use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
+use rtc::peer_connection::event::RTCPeerConnectionEvent;
+use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
+use rtc::peer_connection::sdp::RTCSessionDescription;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
+use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error as RtcError;
+use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// How often missing packets are asked for again: half of what a picture may wait for them on a connection of 100 ms.
+const NACK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// One peer connection.
+pub(crate) struct Peer {
+    connection: RTCPeerConnection,
+    /// The offer without candidates; an ICE restart is the same offer with other credentials.
+    offer: String,
+    local: LocalBase,
+    payload_types: PayloadTypes,
+    video_ssrc: Option<u32>,
+    audio_ssrc: Option<u32>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PayloadTypes {
+    video: Option<u8>,
+    audio: Option<u8>,
+}
+
+/// The stack wants to know at which of its addresses a datagram came in; a lite agent only answers, so one address per family
+/// stands for all.
+#[derive(Debug, Clone, Copy)]
+struct LocalBase {
+    v4: SocketAddr,
+    v6: SocketAddr,
+}
+
+impl LocalBase {
+    const fn new(port: u16) -> Self {
+        Self {
+            v4: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
+            v6: SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port),
+        }
+    }
+
+    const fn facing(&self, peer: SocketAddr) -> SocketAddr {
+        if peer.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+impl Peer {
+    /// Answers `offer`, of which `taken` was chosen. `addresses` are what the answer offers as candidates; all share one port.
+    ///
+    /// # Errors
+    /// [`TransportError`] where the stack refuses the offer.
+    pub(crate) fn answer(
+        offer: &str,
+        taken: &Taken,
+        addresses: &[SocketAddr],
+        now: Instant,
+    ) -> Result<(Self, String, IceCredentials), TransportError> {
+        // Candidates are learned from the checks that arrive (RFC 8445 §7.3.1.3): a lite agent sends none of its own.
+        let offer: String = offer.lines().filter(|l| !is_candidate(l)).flat_map(|l| [l.trim_end(), "\r\n"]).collect();
+        let mut connection = build(taken, now)?;
+        set_remote(&mut connection, offer.clone(), now)?;
+        let local = LocalBase::new(addresses.first().map_or(0, SocketAddr::port));
+        for base in [local.v4, local.v6] {
+            let line = candidate_lines(&[base]).into_iter().next().unwrap_or_default();
+            let candidate = RTCIceCandidateInit { candidate: line, ..RTCIceCandidateInit::default() };
+            connection.add_local_candidate(candidate).map_err(TransportError::at("local candidate"))?;
+        }
+        let answer = set_answer(&mut connection, now)?;
+        let own = credentials(&answer)?;
+        let sdp = dress_answer(&answer, taken.audio.as_ref(), addresses);
+        let payload_types = PayloadTypes {
+            video: taken.video.as_ref().map(|c| c.payload_type),
+            audio: taken.audio.as_ref().map(|c| c.payload_type),
+        };
+        let peer = Self {
+            connection,
+            offer,
+            local,
+            payload_types,
+            video_ssrc: None,
+            audio_ssrc: None,
+            events: VecDeque::new(),
+        };
+        Ok((peer, sdp, own))
+    }
+
+    fn message(&mut self, message: RTCMessage) {
+        match message {
+            RTCMessage::RtpPacket(_, packet) => self.rtp(packet),
+            RTCMessage::RtcpPacket(_, packets) => packets.iter().for_each(|p| self.rtcp(p.as_any())),
+            _ => {}
+        }
+    }
+
+    fn rtp(&mut self, packet: rtc::rtp::Packet) {
+        let payload_type = Some(packet.header.payload_type);
+        let kind = if payload_type == self.payload_types.video {
+            self.video_ssrc = Some(packet.header.ssrc);
+            MediaKind::Video
+        } else if payload_type == self.payload_types.audio {
+            self.audio_ssrc = Some(packet.header.ssrc);
+            MediaKind::Audio
+        } else {
+            return;
+        };
+        let header = Header {
+            marker: packet.header.marker,
+            payload_type: packet.header.payload_type,
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            ssrc: packet.header.ssrc,
+        };
+        self.events.push_back(Event::Rtp(kind, Packet { header, payload: packet.payload }));
+    }
+
+    fn rtcp(&mut self, packet: &dyn std::any::Any) {
+        if let Some(report) = packet.downcast_ref::<SenderReport>() {
+            let kind = match Some(report.ssrc) {
+                ssrc if ssrc == self.video_ssrc => MediaKind::Video,
+                ssrc if ssrc == self.audio_ssrc => MediaKind::Audio,
+                _ => return,
+            };
+            let (ntp, timestamp) = (NtpTime(report.ntp_time), report.rtp_time);
+            self.events.push_back(Event::SenderReport { kind, ntp, timestamp });
+        } else if is_keyframe_request(packet) {
+            self.events.push_back(Event::KeyframeWanted);
+        }
+    }
+}
+
+impl Transport for Peer {
+    fn receive(&mut self, datagram: BytesMut, from: SocketAddr, now: Instant) {
+        let transport = TransportContext {
+            local_addr: self.local.facing(from),
+            peer_addr: from,
+            transport_protocol: TransportProtocol::UDP,
+            ecn: None,
+        };
+        if let Err(error) = self.connection.handle_read(TaggedBytesMut { now, transport, message: datagram }) {
+            tracing::debug!(%from, %error, "datagram refused");
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if let Err(error) = self.connection.handle_timeout(now) {
+            tracing::debug!(%error, "timer");
+        }
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    fn transmit(&mut self) -> Option<(SocketAddr, Bytes)> {
+        self.connection.poll_write().map(|t| (t.transport.peer_addr, t.message.freeze()))
+    }
+
+    fn event(&mut self) -> Option<Event> {
+        while let Some(TaggedRTCMessage { message, .. }) = self.connection.poll_read() {
+            self.message(message);
+        }
+        while let Some(event) = self.connection.poll_event() {
+            let RTCPeerConnectionEvent::OnConnectionStateChangeEvent(state) = event else { continue };
+            match state {
+                RTCPeerConnectionState::Connected => self.events.push_back(Event::Connected),
+                RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => self.events.push_back(Event::Failed),
+                _ => {}
+            }
+        }
+        self.events.pop_front()
+    }
+
+    fn request_keyframe(&mut self, now: Instant) {
+        let Some(media_ssrc) = self.video_ssrc else { return };
+        let receivers: Vec<_> = self.connection.get_receivers().collect();
+        for id in receivers {
+            let Some(mut receiver) = self.connection.rtp_receiver(id) else { continue };
+            if receiver.track().kind() != RtpCodecKind::Video {
+                continue;
+            }
+            // Our own source: receivers have none, and the peer does not look at it.
+            let request = PictureLossIndication { sender_ssrc: 1, media_ssrc };
+            if let Err(error) = receiver.write_rtcp(now, vec![Box::new(request)]) {
+                tracing::debug!(%error, "key frame request");
+            }
+        }
+    }
+
+    fn restart_ice(&mut self, remote: &IceCredentials, now: Instant) -> Result<IceCredentials, TransportError> {
+        let dress = |line: &str| match line.split(':').next() {
+            Some("a=ice-ufrag") => format!("a=ice-ufrag:{}\r\n", remote.ufrag),
+            Some("a=ice-pwd") => format!("a=ice-pwd:{}\r\n", remote.password),
+            _ => format!("{line}\r\n"),
+        };
+        self.offer = self.offer.lines().map(dress).collect();
+        set_remote(&mut self.connection, self.offer.clone(), now)?;
+        let answer = set_answer(&mut self.connection, now)?;
+        let own = credentials(&answer)?;
+        for base in [self.local.v4, self.local.v6] {
+            let line = candidate_lines(&[base]).into_iter().next().unwrap_or_default();
+            let candidate = RTCIceCandidateInit { candidate: line, ..RTCIceCandidateInit::default() };
+            if let Err(error) = self.connection.add_local_candidate(candidate) {
+                tracing::debug!(%error, "local candidate after a restart");
+            }
+        }
+        Ok(own)
+    }
+
+    fn close(&mut self) {
+        if let Err(error) = self.connection.close() {
+            tracing::debug!(%error, "close");
+        }
+    }
+}
+
+fn build(taken: &Taken, now: Instant) -> Result<RTCPeerConnection, TransportError> {
+    let mut engine = MediaEngine::default();
+    let register =
+        |engine: &mut MediaEngine, codec, kind| engine.register_codec(codec, kind).map_err(TransportError::at("codec"));
+    if let Some(offered) = &taken.video {
+        register(&mut engine, video_codec(offered), RtpCodecKind::Video)?;
+        if let Some(payload_type) = taken.retransmission {
+            let apt = format!("apt={}", offered.payload_type);
+            register(&mut engine, codec(MIME_TYPE_RTX, 90_000, 0, apt, vec![], payload_type), RtpCodecKind::Video)?;
+        }
+    }
+    if let Some(offered) = &taken.audio {
+        let audio = codec(MIME_TYPE_OPUS, 48_000, 2, offered.parameters.clone(), vec![], offered.payload_type);
+        register(&mut engine, audio, RtpCodecKind::Audio)?;
+    }
+    let registry = interceptors(&mut engine).map_err(TransportError::at("interceptors"))?;
+    let settings = SettingEngineBuilder::new().with_lite(true).with_answering_dtls_role(RTCDtlsRole::Server).build();
+    RTCPeerConnectionBuilder::new()
+        .with_configuration(RTCConfigurationBuilder::new().build())
+        .with_media_engine(engine)
+        .with_setting_engine(settings)
+        .with_interceptor_registry(registry)
+        .build(now)
+        .map_err(TransportError::at("peer connection"))
+}
+
+fn video_codec(offered: &OfferedCodec) -> RTCRtpCodecParameters {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
+    let all = vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")];
+    codec(MIME_TYPE_H264, 90_000, 0, offered.parameters.clone(), all, offered.payload_type)
+}
+
+fn codec(
+    mime: &str,
+    clock_rate: u32,
+    channels: u16,
+    fmtp: String,
+    rtcp_feedback: Vec<RTCPFeedback>,
+    payload_type: u8,
+) -> RTCRtpCodecParameters {
+    let rtp_codec = RTCRtpCodec { mime_type: mime.into(), clock_rate, channels, sdp_fmtp_line: fmtp, rtcp_feedback };
+    RTCRtpCodecParameters { rtp_codec, payload_type }
+}
+
+fn interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
+    configure_simulcast_extension_headers(engine)?;
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).build());
+    let registry = configure_twcc_receiver_only(registry, engine)?;
+    let registry = configure_rtcp_reports(registry);
+    Ok(registry.with(Slot::from(DELIVERY), Delivery::default()))
+}
+
+fn set_remote(connection: &mut RTCPeerConnection, offer: String, now: Instant) -> Result<(), TransportError> {
+    let offer = RTCSessionDescription::offer(offer).map_err(TransportError::at("offer"))?;
+    connection.set_remote_description(now, offer).map_err(TransportError::at("offer"))
+}
+
+fn set_answer(connection: &mut RTCPeerConnection, now: Instant) -> Result<String, TransportError> {
+    let answer = connection.create_answer(None).map_err(TransportError::at("answer"))?;
+    let sdp = answer.sdp.clone();
+    connection.set_local_description(now, answer).map_err(TransportError::at("answer"))?;
+    Ok(sdp)
+}
+
+/// Our own, which the stack draws anew for every ICE session.
+fn credentials(answer: &str) -> Result<IceCredentials, TransportError> {
+    let missing = || TransportError { step: "answer", detail: "no ICE credentials".into() };
+    let session = SessionText::parse(answer).map_err(TransportError::at("answer"))?;
+    let (ufrag, password) = session.ice_ufrag().zip(session.ice_password()).ok_or_else(missing)?;
+    Ok(IceCredentials { ufrag: ufrag.into(), password: password.into() })
+}
+
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:") || line.trim_end() == "a=end-of-candidates"
+}
+
+/// The answer with our candidates in its first section (the others are bundled with it), and with stereo asked for.
+fn dress_answer(answer: &str, opus: Option<&OfferedCodec>, addresses: &[SocketAddr]) -> String {
+    let opus_line = opus.map(|c| format!("a=fmtp:{} ", c.payload_type));
+    let opus_map = opus.map(|c| format!("a=rtpmap:{} ", c.payload_type));
+    let mut out = String::with_capacity(answer.len() + 512);
+    let mut sections = 0;
+    for line in answer.lines().map(str::trim_end).filter(|l| !is_candidate(l)) {
+        if line.starts_with("m=") {
+            sections += 1;
+            if sections == 2 {
+                push_candidates(&mut out, addresses);
+            }
+        }
+        out.push_str(line);
+        // RFC 7587 §7.1: without it browsers mix down to one channel before they encode.
+        if let Some(opus) = &opus_line {
+            let written = answer.contains(opus);
+            if line.starts_with(opus) && !line.contains("stereo=1") {
+                out.push_str(";stereo=1;sprop-stereo=1");
+            } else if !written && opus_map.as_ref().is_some_and(|map| line.starts_with(map)) {
+                out.push_str("\r\n");
+                out.push_str(opus);
+                out.push_str("stereo=1;sprop-stereo=1");
+            }
+        }
+        out.push_str("\r\n");
+    }
+    if sections == 1 {
+        push_candidates(&mut out, addresses);
+    }
+    out
+}
+
+fn push_candidates(out: &mut String, addresses: &[SocketAddr]) {
+    for line in candidate_lines(addresses) {
+        out.push_str("a=");
+        out.push_str(&line);
+        out.push_str("\r\n");
+    }
+    out.push_str("a=end-of-candidates\r\n");
+}
+
+fn is_keyframe_request(packet: &dyn std::any::Any) -> bool {
+    packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
+}
+
+/// Behind the report generators at 10 000 and 11 000, which must see everything first.
+const DELIVERY: usize = 11_500;
+
+/// Lets sender reports and key frame requests through to the application; all other RTCP ends with the interceptors.
+#[derive(Default)]
+struct Delivery {
+    inbound: VecDeque<TaggedPacket>,
+    outbound: VecDeque<TaggedPacket>,
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Delivery {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = RtcError;
+    type Time = Instant;
+
+    fn handle_read(&mut self, mut tagged: TaggedPacket) -> Result<(), RtcError> {
+        if let ChainPacket::Rtcp(packets) = &mut tagged.message.packet {
+            packets.retain(|p| p.as_any().is::<SenderReport>() || is_keyframe_request(p.as_any()));
+            if packets.is_empty() {
+                return Ok(());
+            }
+            tagged.message.add(Attribute::DeliverToApplication);
+        }
+        self.inbound.push_back(tagged);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.inbound.pop_front()
+    }
+
+    fn handle_write(&mut self, tagged: TaggedPacket) -> Result<(), RtcError> {
+        self.outbound.push_back(tagged);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.outbound.pop_front()
+    }
+}
+
+impl Interceptor for Delivery {
+    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_stand_in_the_first_section() {
+        let answer = "v=0\r\nm=audio 9 X 111\r\na=fmtp:111 minptime=10\r\na=candidate:9 1 udp 1 10.0.0.9 9 typ host\r\n\
+                      m=video 9 X 96\r\n";
+        let opus = OfferedCodec {
+            payload_type: 111,
+            name: "opus".into(),
+            clock: 48_000,
+            channels: 2,
+            parameters: "minptime=10".into(),
+        };
+        let want = "v=0\r\nm=audio 9 X 111\r\na=fmtp:111 minptime=10;stereo=1;sprop-stereo=1\r\n\
+                    a=candidate:1 1 udp 2130706431 192.0.2.1 8189 typ host\r\na=end-of-candidates\r\nm=video 9 X 96\r\n";
+        assert_eq!(dress_answer(answer, Some(&opus), &["192.0.2.1:8189".parse().unwrap()]), want);
+    }
+}

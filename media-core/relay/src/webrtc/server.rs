@@ -1,0 +1,249 @@
+//! The server's state: its socket, its sessions, and how a new one comes to be.
+//!
+//! Not here: HTTP (`http`), the loop of a session (`session`).
+
+use super::addresses::Sources;
+use super::ingest::Ingest;
+use super::mux;
+use super::peer::Peer;
+use super::registry::{Command, Handle, INBOX, IceState, Registry, SessionInfo, SessionState};
+use super::session::Session;
+use super::transport::{IceCredentials, TransportError};
+use crate::access::Authorizer;
+use crate::clock::Clock;
+use futures_util::FutureExt;
+use hub::{Hub, PathName};
+use parking_lot::Mutex;
+use proto::whip::{EntityTag, IceServer, Taken};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Settings, named as in MediaMTX's file.
+#[derive(Debug, Clone)]
+pub struct WebRtcConfig {
+    /// `webrtcLocalUDPAddress`; the unspecified address listens on every address of both families.
+    pub local_udp_address: SocketAddr,
+    /// `webrtcIPsFromInterfaces`.
+    pub ips_from_interfaces: bool,
+    /// `webrtcIPsFromInterfacesList`; empty: all.
+    pub ips_from_interfaces_list: Vec<String>,
+    /// `webrtcAdditionalHosts`: public addresses or names.
+    pub additional_hosts: Vec<String>,
+    /// `webrtcICEServers2`: named to clients in `Link` headers; the server itself needs none.
+    pub ice_servers: Vec<IceServer>,
+    /// `webrtcAllowOrigins`; `*` for all.
+    pub allow_origins: Vec<String>,
+    /// Most sessions at once; a further one is answered `503`.
+    pub max_sessions: usize,
+}
+
+impl Default for WebRtcConfig {
+    fn default() -> Self {
+        Self {
+            local_udp_address: SocketAddr::from(([0, 0, 0, 0], 8189)),
+            ips_from_interfaces: true,
+            ips_from_interfaces_list: Vec::new(),
+            additional_hosts: Vec::new(),
+            ice_servers: Vec::new(),
+            allow_origins: vec!["*".into()],
+            // One core carries about a gigabit; a thousand cameras of one megabit.
+            max_sessions: 1000,
+        }
+    }
+}
+
+/// A running server. Cheap to clone; with the last clone the socket closes and every session ends.
+#[derive(Clone)]
+pub struct WebRtcState(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: WebRtcConfig,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    hub: Hub,
+    clock: Clock,
+    sources: Sources,
+    socket: Arc<UdpSocket>,
+    dual: bool,
+    port: u16,
+    registry: Arc<Mutex<Registry>>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Who asks for a session.
+pub(crate) struct Asker {
+    pub(crate) path: PathName,
+    pub(crate) http_peer: SocketAddr,
+    pub(crate) query: String,
+    pub(crate) user_agent: String,
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    Full,
+    Offer(TransportError),
+}
+
+/// A session as it is answered.
+pub(crate) struct Opened {
+    pub(crate) secret: String,
+    pub(crate) id: String,
+    pub(crate) tag: EntityTag,
+    pub(crate) answer: String,
+}
+
+impl WebRtcState {
+    /// Binds the UDP socket and starts reading it. Call within a Tokio runtime.
+    ///
+    /// # Errors
+    /// The system's, when the address cannot be bound.
+    pub fn start(config: WebRtcConfig, hub: Hub, authorizer: Arc<dyn Authorizer>, clock: Clock) -> io::Result<Self> {
+        let socket = Arc::new(mux::bind(config.local_udp_address)?);
+        let local = socket.local_addr()?;
+        let registry = Arc::new(Mutex::new(Registry::default()));
+        let reader = tokio::spawn(mux::run(Arc::clone(&socket), Arc::clone(&registry)));
+        let bound = config.local_udp_address.ip();
+        let sources = Sources {
+            bound: (!bound.is_unspecified()).then_some(bound),
+            interfaces: config.ips_from_interfaces,
+            only: config.ips_from_interfaces_list.clone(),
+            additional: config.additional_hosts.clone(),
+        };
+        let (dual, port) = (local.is_ipv6(), local.port());
+        Ok(Self(Arc::new(Inner { config, authorizer, hub, clock, sources, socket, dual, port, registry, reader })))
+    }
+
+    /// The UDP port in use.
+    pub fn udp_port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Every session now.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.0.registry.lock().infos()
+    }
+
+    /// Ends the session with this public identifier; `false` if there is none.
+    pub async fn kick(&self, id: &str) -> bool {
+        let handle = self.0.registry.lock().find(id);
+        match handle {
+            Some(handle) => close(&handle).await,
+            None => false,
+        }
+    }
+
+    /// The session behind a URL's secret, if it is one of this path.
+    pub(crate) fn session(&self, secret: &str, path: &PathName) -> Option<Handle> {
+        self.0.registry.lock().get(secret).filter(|h| h.info.lock().path == *path)
+    }
+
+    /// Answers an offer and starts the session.
+    pub(crate) async fn open(
+        &self,
+        offer: &str,
+        remote_ufrag: &str,
+        taken: &Taken,
+        asker: Asker,
+    ) -> Result<Opened, OpenError> {
+        let inner = &self.0;
+        let addresses: Vec<_> = self.candidates().await;
+        let make = || Peer::answer(offer, taken, &addresses, Instant::now());
+        let panicked = |_| Err(TransportError { step: "answer", detail: "the WebRTC stack panicked".into() });
+        let (transport, answer, credentials) =
+            std::panic::catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(panicked).map_err(OpenError::Offer)?;
+
+        let secret = uuid::Uuid::new_v4().to_string();
+        let id = uuid::Uuid::new_v4().to_string();
+        let tag = EntityTag::new(&credentials.ufrag);
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let info = Arc::new(Mutex::new(SessionInfo {
+            id: id.clone(),
+            path: asker.path.clone(),
+            http_peer: asker.http_peer,
+            remote: None,
+            state: SessionState::Connecting,
+            created: inner.clock.now(),
+            query: asker.query,
+            user_agent: asker.user_agent,
+            inbound_bytes: 0,
+            inbound_packets: 0,
+            lost_packets: 0,
+        }));
+        let ice = IceState { tag: tag.clone(), remote_ufrag: remote_ufrag.into() };
+        let handle = Handle { inbox: sender, ice: Arc::new(Mutex::new(ice)), info: Arc::clone(&info) };
+        inner
+            .registry
+            .lock()
+            .add(&secret, &credentials.ufrag, handle, inner.config.max_sessions)
+            .map_err(|_| OpenError::Full)?;
+
+        let session = Session {
+            transport,
+            ingest: Ingest::new(taken.video.is_some(), taken.audio.is_some()),
+            socket: Arc::clone(&inner.socket),
+            dual: inner.dual,
+            hub: inner.hub.clone(),
+            path: asker.path.clone(),
+            info,
+            inbox,
+            clock: inner.clock,
+        };
+        let (registry, key, path, name) = (Arc::clone(&inner.registry), secret.clone(), asker.path, id.clone());
+        tokio::spawn(async move {
+            // The stack is young: a panic ends this session and no other.
+            match AssertUnwindSafe(session.run()).catch_unwind().await {
+                Ok(end) => tracing::info!(%path, id = %name, ?end, "WebRTC session ended"),
+                Err(_) => tracing::error!(%path, id = %name, "WebRTC session panicked and was ended"),
+            }
+            registry.lock().remove(&key);
+        });
+        Ok(Opened { secret, id, tag, answer })
+    }
+
+    /// Registers the new user name fragment and tag after an ICE restart.
+    pub(crate) async fn restart(
+        &self,
+        secret: &str,
+        handle: &Handle,
+        remote: IceCredentials,
+    ) -> Result<(IceCredentials, EntityTag), TransportError> {
+        let gone = || TransportError { step: "ICE restart", detail: "the session is gone".into() };
+        let (reply, answer) = oneshot::channel();
+        let remote_ufrag = remote.ufrag.clone();
+        handle.inbox.send(Command::Restart(remote, reply)).await.map_err(|_| gone())?;
+        let own = answer.await.map_err(|_| gone())??;
+        self.0.registry.lock().add_ufrag(secret, &own.ufrag);
+        let tag = EntityTag::new(&own.ufrag);
+        *handle.ice.lock() = IceState { tag: tag.clone(), remote_ufrag };
+        Ok((own, tag))
+    }
+
+    /// The addresses offered now, with the port.
+    pub(crate) async fn candidates(&self) -> Vec<SocketAddr> {
+        let addresses = self.0.sources.gather().await;
+        addresses.into_iter().map(|ip| SocketAddr::new(ip, self.0.port)).collect()
+    }
+}
+
+/// Ends a session and waits until it took notice; `false` if it was gone already.
+pub(crate) async fn close(handle: &Handle) -> bool {
+    let (reply, closed) = oneshot::channel();
+    if handle.inbox.send(Command::Close(reply)).await.is_err() {
+        return false;
+    }
+    // Answered by dropping: either way it has been read.
+    drop(closed.await);
+    true
+}

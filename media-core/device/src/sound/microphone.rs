@@ -1,0 +1,259 @@
+//! The microphone.
+
+use super::host::{self, Direction};
+use super::stamps::Stamps;
+use super::stop::{Backoff, Stop};
+use crate::{AudioEvent, AudioSource, DeviceError, MonoClock};
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{Data, FromSample, Sample, SampleFormat, SizedSample};
+use media::{MonoTime, Pcm};
+use parking_lot::Mutex;
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Sound between callback and thread: half a second, beyond which a machine is too slow for a conversation anyway.
+const RING_MILLIS: u32 = 500;
+/// Callbacks whose times may wait at once; more than the ring holds blocks.
+const STAMPS: usize = 512;
+/// A microphone that says nothing for this long hangs or is gone.
+const SILENT: Duration = Duration::from_secs(3);
+/// Opening a stream may take this long.
+const OPEN: Duration = Duration::from_secs(5);
+/// Blocks a second.
+const BLOCKS: u32 = 100;
+/// Older than this a capture time is a clock's mistake.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// A microphone, watched and reopened.
+pub struct Microphone {
+    id: Option<String>,
+    run: Option<(Arc<Stop>, JoinHandle<()>)>,
+}
+
+impl Microphone {
+    /// The microphone with this [`crate::DeviceInfo::id`], or the system's choice; not opened yet.
+    pub const fn new(id: Option<String>) -> Self {
+        Self { id, run: None }
+    }
+}
+
+impl AudioSource for Microphone {
+    fn name(&self) -> &str {
+        self.id.as_deref().unwrap_or("microphone")
+    }
+
+    fn start(&mut self, deliver: Box<dyn FnMut(AudioEvent) + Send>) -> Result<(), DeviceError> {
+        self.stop();
+        let stop = Arc::new(Stop::default());
+        let (answer, opened) = sync_channel(1);
+        let (id, shared) = (self.id.clone(), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("microphone".into())
+            .spawn(move || run(id.as_deref(), &shared, deliver, &answer))
+            .map_err(|e| DeviceError::Other(e.to_string()))?;
+        let outcome = opened.recv().unwrap_or_else(|_| Err(DeviceError::Other("the microphone's thread ended".into())));
+        self.run = Some((stop, thread));
+        if outcome.is_err() {
+            self.stop();
+        }
+        outcome
+    }
+
+    fn stop(&mut self) {
+        let Some((stop, thread)) = self.run.take() else { return };
+        stop.stop();
+        if thread.join().is_err() {
+            tracing::error!("the microphone's thread panicked");
+        }
+    }
+}
+
+impl Drop for Microphone {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn run(
+    id: Option<&str>,
+    stop: &Arc<Stop>,
+    mut deliver: Box<dyn FnMut(AudioEvent) + Send>,
+    answer: &SyncSender<Result<(), DeviceError>>,
+) {
+    stop.adopt();
+    let (mut answered, mut lost, mut backoff) = (false, false, Backoff::new());
+    loop {
+        match Session::open(id, stop) {
+            Ok(mut session) => {
+                if !std::mem::replace(&mut answered, true) {
+                    drop(answer.send(Ok(())));
+                }
+                let mut heard = false;
+                let end = session.listen(stop, &mut |pcm| {
+                    heard = true;
+                    if std::mem::take(&mut lost) {
+                        deliver(AudioEvent::Restored);
+                    }
+                    deliver(AudioEvent::Sound(pcm));
+                });
+                drop(session);
+                let Err(error) = end else { return };
+                tracing::warn!("microphone: {error}");
+                if heard {
+                    backoff = Backoff::new();
+                }
+                if !std::mem::replace(&mut lost, true) {
+                    deliver(AudioEvent::Lost(error));
+                }
+            }
+            Err(error) if !answered => {
+                drop(answer.send(Err(error)));
+                return;
+            }
+            Err(error) => tracing::debug!("microphone still unavailable: {error}"),
+        }
+        if stop.pause(backoff.next()) {
+            return;
+        }
+    }
+}
+
+/// What the callback and the thread share besides the ring.
+#[derive(Default)]
+struct Shared {
+    failed: Mutex<Option<DeviceError>>,
+    overruns: AtomicU64,
+}
+
+/// An open stream.
+struct Session {
+    // Dropped first: no callback after that.
+    _stream: cpal::Stream,
+    samples: Consumer<f32>,
+    reports: Consumer<(u64, MonoTime)>,
+    shared: Arc<Shared>,
+    rate: u32,
+    channels: u8,
+}
+
+impl Session {
+    fn open(id: Option<&str>, stop: &Arc<Stop>) -> Result<Self, DeviceError> {
+        let chosen = host::choose(id, Direction::Input)?;
+        let (rate, from) = (chosen.config.sample_rate, usize::from(chosen.config.channels));
+        let channels = from.clamp(1, 2);
+        let ring = (rate / 1000 * RING_MILLIS) as usize * channels;
+        let (samples_in, samples) = RingBuffer::new(ring);
+        let (reports_in, reports) = RingBuffer::new(STAMPS);
+        let shared = Arc::new(Shared::default());
+        let mut input = Input { samples: samples_in, reports: reports_in, position: 0, from, channels };
+        let (woken, counted) = (Arc::clone(stop), Arc::clone(&shared));
+        let callback = move |data: &Data, info: &cpal::InputCallbackInfo| {
+            let stamp = info.timestamp();
+            let age = stamp.callback.checked_duration_since(stamp.capture).unwrap_or_default().min(MAX_AGE);
+            if !input.take(data, MonoClock::now() - age) {
+                counted.overruns.fetch_add(1, Ordering::Relaxed);
+            }
+            woken.wake();
+        };
+        let (woken, told) = (Arc::clone(stop), Arc::clone(&shared));
+        let failure = move |error: cpal::Error| {
+            if host::is_fatal(&error) {
+                told.failed.lock().get_or_insert_with(|| DeviceError::Lost(error.to_string()));
+                woken.wake();
+            }
+        };
+        let stream = chosen
+            .device
+            .build_input_stream_raw(chosen.config, chosen.format, callback, failure, Some(OPEN))
+            .map_err(|e| DeviceError::from(&e))?;
+        stream.play().map_err(|e| DeviceError::from(&e))?;
+        tracing::info!("microphone {} at {rate} Hz, {channels} channels, {:?}", chosen.name, chosen.format);
+        let channels = u8::try_from(channels).unwrap_or(2);
+        Ok(Self { _stream: stream, samples, reports, shared, rate, channels })
+    }
+
+    /// Delivers blocks until stopped (`Ok`) or lost (`Err`).
+    fn listen(&mut self, stop: &Stop, deliver: &mut dyn FnMut(Pcm)) -> Result<(), DeviceError> {
+        let block = (self.rate / BLOCKS) as usize * usize::from(self.channels);
+        let mut stamps = Stamps::new(self.rate);
+        let (mut position, mut last) = (0_u64, Instant::now());
+        while !stop.is_stopped() {
+            if let Some(error) = self.shared.failed.lock().take() {
+                return Err(error);
+            }
+            while let Ok((at, time)) = self.reports.pop() {
+                stamps.report(at, time);
+            }
+            while let Ok(chunk) = self.samples.read_chunk(block) {
+                let (first, second) = chunk.as_slices();
+                let samples = [first, second].concat();
+                chunk.commit_all();
+                last = Instant::now();
+                let captured = stamps.at(position).unwrap_or_else(MonoClock::now);
+                position += (block / usize::from(self.channels)) as u64;
+                deliver(Pcm { rate: self.rate, channels: self.channels, samples, captured });
+                if stop.is_stopped() {
+                    return Ok(());
+                }
+            }
+            if last.elapsed() > SILENT {
+                return Err(DeviceError::Lost("it stopped delivering sound".into()));
+            }
+            stop.park_until(last + SILENT + Duration::from_millis(1));
+        }
+        let overruns = self.shared.overruns.load(Ordering::Relaxed);
+        if overruns > 0 {
+            tracing::info!("microphone: {overruns} blocks came faster than they were taken");
+        }
+        Ok(())
+    }
+}
+
+/// The callback's side: no lock, no allocation.
+struct Input {
+    samples: Producer<f32>,
+    reports: Producer<(u64, MonoTime)>,
+    position: u64,
+    from: usize,
+    channels: usize,
+}
+
+impl Input {
+    /// False where there was no room, and the block is left out.
+    fn take(&mut self, data: &Data, time: MonoTime) -> bool {
+        match data.sample_format() {
+            SampleFormat::F32 => self.copy::<f32>(data, time),
+            SampleFormat::F64 => self.copy::<f64>(data, time),
+            SampleFormat::I16 => self.copy::<i16>(data, time),
+            SampleFormat::I24 => self.copy::<cpal::I24>(data, time),
+            SampleFormat::I32 => self.copy::<i32>(data, time),
+            SampleFormat::U8 => self.copy::<u8>(data, time),
+            SampleFormat::U16 => self.copy::<u16>(data, time),
+            _ => false,
+        }
+    }
+
+    fn copy<T: SizedSample>(&mut self, data: &Data, time: MonoTime) -> bool
+    where
+        f32: FromSample<T>,
+    {
+        let Some(input) = data.as_slice::<T>() else { return false };
+        let frames = input.len() / self.from;
+        let Ok(mut chunk) = self.samples.write_chunk(frames * self.channels) else { return false };
+        let (first, second) = chunk.as_mut_slices();
+        // The first two channels of more; microphones with more are arrays whose first is the best.
+        let source = input.chunks_exact(self.from).flat_map(|frame| frame.iter().take(self.channels));
+        for (to, sample) in first.iter_mut().chain(second).zip(source) {
+            *to = f32::from_sample(*sample);
+        }
+        chunk.commit_all();
+        // A full queue of times only means that a later one serves.
+        self.reports.push((self.position, time)).unwrap_or(());
+        self.position += frames as u64;
+        true
+    }
+}

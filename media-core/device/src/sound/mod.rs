@@ -1,0 +1,13 @@
+//! Microphone and speaker through cpal.
+//!
+//! Belongs here: opening, format conversion, the rings between the system's callbacks and our threads, timestamps, reopening.
+//! Not here: resampling, echo cancellation (`codec`), jitter buffers (`engine`).
+
+pub(crate) mod host;
+mod microphone;
+mod speaker;
+mod stamps;
+mod stop;
+
+pub use microphone::Microphone;
+pub use speaker::Speaker;

@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Install nothing; trust that everything is there.
     #[arg(long)]
     skip_install: bool,
+    /// Install what is missing and end.
+    #[arg(long, conflicts_with = "skip_install")]
+    install_only: bool,
     /// Say which packages and judges are there and which would be installed, and end.
     #[arg(long)]
     plan: bool,
@@ -114,6 +117,9 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     tools::ensure(needs, if args.skip_install { Install::Skip } else { Install::Missing })?;
     if args.end_to_end() && !args.skip_install {
         judges::ensure()?;
+    }
+    if args.install_only {
+        return ui::install();
     }
     let everything = args.names.is_empty() && args.package.is_empty();
     if args.app() {

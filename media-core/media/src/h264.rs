@@ -244,6 +244,7 @@ impl H264Entrance {
                 return Err(NalError::TooMany.into());
             }
             match NalKind::of(nal) {
+                _ if nal.is_empty() => {}
                 NalKind::Sps => self.put_sps(nal),
                 NalKind::Pps => self.put_pps(nal),
                 NalKind::Delimiter => {}
@@ -350,7 +351,7 @@ pub(crate) mod tests {
         let mut e = H264Entrance::new();
         let slice = &[0x41_u8, 1, 2][..];
         assert_eq!(e.unit([slice].into_iter()).unwrap_err(), H264Error::NoParams);
-        let unit = e.unit([&[9_u8, 0xF0][..], SPS, PPS, &[0x65, 1]].into_iter()).unwrap().unwrap();
+        let unit = e.unit([&[9_u8, 0xF0][..], SPS, PPS, &[], &[0x65, 1]].into_iter()).unwrap().unwrap();
         assert_eq!(unit.kind, UnitKind::Key);
         assert_eq!(&unit.payload[..], [0, 0, 0, 2, 0x65, 1]);
         let next = e.unit([slice].into_iter()).unwrap().unwrap();

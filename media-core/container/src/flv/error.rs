@@ -9,7 +9,7 @@ pub enum FlvError {
     /// The body ends inside a field.
     #[error("tag ends inside the field at byte {at}")]
     Truncated {
-        /// Offset of the field in the body.
+        /// Offset of the field in the body, or in one track's part of an extended body.
         at: usize,
     },
     /// More nested modifiers than the format can mean.

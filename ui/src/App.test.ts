@@ -74,6 +74,37 @@ describe('from start to end', () => {
     expect(by('remote-video')).toHaveAccessibleName(en.visit.patientPicture);
   });
 
+  it('shows nobody the patient before', async () => {
+    const clear = vi.fn();
+    vi.spyOn(HTMLCanvasElement.prototype, 'getContext').mockReturnValue({ drawImage: () => undefined, clearRect: clear } as unknown as null);
+    const { ipc, player } = await open(view({ visit: live() }));
+    player.remote.show(...picture(1));
+    const box = () => by('remote-video').parentElement!;
+    await vi.waitFor(() => expect(box()).toHaveClass('drawn'));
+    ipc.push({ visit: waiting() });
+    await vi.waitFor(() => expect(box()).not.toHaveClass('drawn'));
+    expect(clear).toHaveBeenCalled();
+    ipc.push({ visit: live() });
+    await vi.waitFor(() => expect(by('state')).toHaveTextContent(en.state.live));
+    expect(box()).not.toHaveClass('drawn');
+    player.remote.show(...picture(2));
+    await vi.waitFor(() => expect(box()).toHaveClass('drawn'));
+  });
+
+  it('goes on behind the settings', async () => {
+    const { ipc, player, user } = await open(view({ visit: live() }));
+    const canvas = by('remote-video');
+    await user.click(by('settings'));
+    expect(screen.getByText(en.state.visitGoesOn, { exact: false })).toBeInTheDocument();
+    player.remote.show(...picture(9));
+    expect(canvas.dataset['shown']).toBe('9');
+    await user.keyboard('m');
+    expect(names(ipc)).toEqual(['set_muted']);
+    await user.click(by('back'));
+    expect(by('remote-video')).toBe(canvas);
+    expect(canvas).toBeVisible();
+  });
+
   it('has every handle of the contract', async () => {
     const { ipc, user } = await open();
     for (const id of ['start', 'settings', 'state', 'local-video', 'mic-level', 'language']) expect(by(id), id).toBeInTheDocument();

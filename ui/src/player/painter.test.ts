@@ -52,22 +52,31 @@ it('says a size when it changes, and only then', () => {
   expect([s.canvas.width, s.canvas.height]).toEqual([48, 64]);
 });
 
-it('keeps one picture for a screen that comes later, and none after', () => {
-  const first = picture();
-  const second = picture();
-  painter.show(first, 1);
-  painter.show(second, 2);
-  expect(first.close).toHaveBeenCalled();
-  expect(second.close).not.toHaveBeenCalled();
+it('keeps nothing for a screen that comes later, nor after the last has gone', () => {
+  const early = picture();
+  painter.show(early, 1);
+  expect(early.close).toHaveBeenCalled();
   const s = screen();
   const stop = painter.attach(s.attached);
   repaint();
-  expect(s.drawn).toEqual([2]);
+  expect(s.drawn).toEqual([]);
+  const pending = picture();
+  painter.show(pending, 2);
   stop();
-  const third = picture();
-  painter.show(third, 3);
+  expect(pending.close).toHaveBeenCalled();
   repaint();
-  expect(s.drawn).toEqual([2]);
-  painter.drop();
-  expect(third.close).toHaveBeenCalled();
+  expect(s.drawn).toEqual([]);
+});
+
+it('draws onto every screen', () => {
+  const [a, b] = [screen(), screen()];
+  painter.attach(a.attached);
+  const stop = painter.attach(b.attached);
+  painter.show(picture(), 1);
+  repaint();
+  stop();
+  painter.show(picture(), 2);
+  repaint();
+  expect([a.drawn, b.drawn]).toEqual([[1, 2], [1]]);
+  expect([a.sizes.length, b.sizes.length]).toEqual([1, 1]);
 });

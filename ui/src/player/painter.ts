@@ -32,40 +32,36 @@ type Repaint = (callback: () => void) => void;
 
 export class Painter {
   readonly #repaint: Repaint;
-  #screen: Screen | null = null;
+  /** Each screen with the size it was told last. */
+  readonly #screens = new Map<Screen, Size | null>();
   #next: { picture: Drawable; sequence: number; drawn: (() => void) | undefined } | null = null;
-  #size: Size | null = null;
   #scheduled = false;
 
   constructor(repaint: Repaint = (callback) => void requestAnimationFrame(callback)) {
     this.#repaint = repaint;
   }
 
-  /** Draws onto `screen` from now on; returns the way to stop. */
+  /** Draws onto `screen` too from now on; returns the way to stop. */
   attach(screen: Screen): () => void {
-    this.#screen = screen;
-    this.#size = null;
-    this.#schedule();
+    this.#screens.set(screen, null);
     return () => {
-      if (this.#screen === screen) this.#screen = null;
+      this.#screens.delete(screen);
+      if (this.#screens.size === 0) this.drop();
     };
   }
 
-  /** Takes over `picture` and closes it, drawn or not. `drawn` is called only if it was. */
+  /**
+   * Takes over `picture` and closes it, drawn or not. `drawn` is called only if it was. Nothing is kept for a screen that comes
+   * later: it could be another visit's.
+   */
   show(picture: Drawable, sequence: number, drawn?: () => void): void {
-    this.#next?.picture.close();
+    this.drop();
+    if (this.#screens.size === 0) {
+      picture.close();
+      return;
+    }
     this.#next = { picture, sequence, drawn };
-    this.#schedule();
-  }
-
-  /** Forgets the picture that waits; what is on the canvas stays. */
-  drop(): void {
-    this.#next?.picture.close();
-    this.#next = null;
-  }
-
-  #schedule(): void {
-    if (this.#scheduled || this.#next === null || this.#screen === null) return;
+    if (this.#scheduled) return;
     this.#scheduled = true;
     this.#repaint(() => {
       this.#scheduled = false;
@@ -73,28 +69,38 @@ export class Painter {
     });
   }
 
+  /** Forgets the picture that waits; what is on a canvas stays. */
+  drop(): void {
+    this.#next?.picture.close();
+    this.#next = null;
+  }
+
   #draw(): void {
     const next = this.#next;
-    const screen = this.#screen;
-    if (next === null || screen === null) return;
+    if (next === null) return;
     this.#next = null;
     const { picture, sequence, drawn } = next;
-    const { width, height, mirrored } = picture;
-    const first = this.#size === null;
-    const resized = first || this.#size?.width !== width || this.#size.height !== height;
-    if (resized || this.#size?.mirrored !== mirrored) {
-      if (resized) {
-        screen.canvas.width = width;
-        screen.canvas.height = height;
-      }
-      this.#size = { width, height, mirrored };
-      screen.size(this.#size);
-    }
-    screen.canvas.getContext('2d')?.drawImage(picture.source, 0, 0, width, height);
-    if (resized) tint(screen.tint ?? null, screen.canvas);
+    for (const [screen, size] of this.#screens) this.#drawOn(screen, size, picture, sequence);
     picture.close();
-    screen.drawn?.(sequence);
     drawn?.();
+  }
+
+  #drawOn(screen: Screen, size: Size | null, picture: Drawable, sequence: number): void {
+    const { canvas } = screen;
+    const { width, height, mirrored } = picture;
+    const resized = size?.width !== width || size.height !== height;
+    if (resized || size.mirrored !== mirrored) {
+      if (resized) {
+        canvas.width = width;
+        canvas.height = height;
+      }
+      const now = { width, height, mirrored };
+      this.#screens.set(screen, now);
+      screen.size(now);
+    }
+    canvas.getContext('2d')?.drawImage(picture.source, 0, 0, width, height);
+    if (resized) tint(screen.tint ?? null, canvas);
+    screen.drawn?.(sequence);
   }
 }
 

@@ -108,9 +108,6 @@ fn programs(names: &[String]) -> Result<Vec<Program>> {
 fn build(package: &str, bin: &str) -> Result<()> {
     let mut command = cargo::cargo("build");
     command.args(["--package", package, "--bin", bin]).args(Profile::Release.args());
-    if package == cargo::APP {
-        command.args(cargo::app_features()?);
-    }
     process::run(&mut command)
 }
 

@@ -1,6 +1,6 @@
 //! Cargo, as this workspace uses it.
 //!
-//! Belongs here: the flags that every build shares (so that they share their artefacts), and what `cargo metadata` says.
+//! Belongs here: names of packages and programs, profiles, what `cargo metadata` says.
 //! Not here: what is built when (`run`, `test`, `check`, …).
 
 use std::{
@@ -10,13 +10,11 @@ use std::{
     sync::OnceLock,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::process;
 
-/// The feature with which the app carries its page inside instead of asking a development server for it.
-const CUSTOM_PROTOCOL: &str = "custom-protocol";
 /// The package that is the desktop app.
 pub(crate) const APP: &str = "visavis";
 /// The package that holds the relay, and the program it makes.
@@ -40,7 +38,6 @@ pub(crate) struct Package {
     pub(crate) license_file: Option<PathBuf>,
     pub(crate) manifest_path: PathBuf,
     pub(crate) targets: Vec<Target>,
-    pub(crate) features: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,13 +117,6 @@ pub(crate) fn metadata() -> Result<&'static Metadata> {
 /// Cargo's target folder.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     Ok(metadata()?.target_directory.clone())
-}
-
-/// Feature flags that every build with the app in it needs; all steps pass the same, or nothing is shared between them.
-pub(crate) fn app_features() -> Result<Vec<String>> {
-    let app = metadata()?.member(APP).ok_or_else(|| anyhow!("the workspace has no package `{APP}`"))?;
-    let wanted = app.features.contains_key(CUSTOM_PROTOCOL);
-    Ok(if wanted { vec!["--features".into(), format!("{APP}/{CUSTOM_PROTOCOL}")] } else { Vec::new() })
 }
 
 /// Which set of compiler settings.

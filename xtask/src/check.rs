@@ -75,14 +75,14 @@ fn page() -> Result<()> {
 fn lints() -> Result<()> {
     ui::build()?;
     let mut clippy = cargo::cargo("clippy");
-    clippy.args(["--workspace", "--all-targets", "--locked"]).args(cargo::app_features()?);
+    clippy.args(["--workspace", "--all-targets", "--locked"]);
     process::run(clippy.args(["--", "-D", "warnings"]))
 }
 
 fn documentation() -> Result<()> {
     ui::build()?;
     let mut doc = cargo::cargo("doc");
-    doc.args(["--workspace", "--no-deps", "--locked"]).args(cargo::app_features()?);
+    doc.args(["--workspace", "--no-deps", "--locked"]);
     process::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn bless(_: &BlessArgs) -> Result<()> {
     // The test that compares the generated types writes them instead when it is asked to.
     progress::step("The page's types", || {
         let mut test = cargo::cargo("test");
-        test.args(["--package", cargo::APP]).args(cargo::app_features()?).arg("bindings");
+        test.args(["--package", cargo::APP]).arg("bindings");
         process::run(test.env("VISAVIS_BLESS", "1"))
     })
 }

@@ -4,7 +4,7 @@
 //! Not here: anything the app does itself (`engine`, `src-tauri`).
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::mpsc::RecvTimeoutError,
     time::{Duration, Instant},
@@ -81,18 +81,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let profile = if args.release { Profile::Release } else { Profile::Dev };
     progress::step("Building the app", || {
         let mut build = cargo::cargo("build");
-        build.args(["--package", cargo::APP]).args(cargo::app_features()?).args(profile.args());
+        build.args(["--package", cargo::APP]).args(profile.args());
         process::run(&mut build)
     })?;
     children::catch_interrupts()?;
-    start(args, on_virtual, profile)
+    start(args, on_virtual, &profile.program(cargo::APP)?)
 }
 
 /// The display and the bus outlive the app, in the order of these variables.
-fn start(args: &Args, on_virtual: bool, profile: Profile) -> Result<()> {
+fn start(args: &Args, on_virtual: bool, program: &Path) -> Result<()> {
     let bus = SessionBus::start_if_absent()?;
     let display = if on_virtual { Some(VirtualDisplay::start(&args.size)?) } else { None };
-    let mut command = process::command(profile.program(cargo::APP)?);
+    let mut command = process::command(program);
     command.args(&args.app);
     if !args.app.iter().any(|arg| arg == "--ready-json") {
         command.arg("--ready-json");
@@ -193,17 +193,60 @@ mod tests {
         Ok(())
     }
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(words: &[&str]) -> Result<Args> {
+        let words = ["run"].iter().chain(words);
+        Ok(<Line as clap::Parser>::try_parse_from(words).context("the command line")?.args)
+    }
+
     #[test]
     fn app_arguments_pass_after_two_dashes() -> Result<()> {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(flatten)]
-            args: Args,
+        let args = parse(&["--release", "--", "--synthetic", "clock"])?;
+        assert!(args.release);
+        assert_eq!(args.app, ["--synthetic", "clock"]);
+        assert!(parse(&["--after", "5"]).is_err(), "there is nothing to wait for without a screenshot");
+        Ok(())
+    }
+
+    /// A program in the app's place: says that it is up, then draws with X11's own demo.
+    #[cfg(target_os = "linux")]
+    fn stand_in(folder: &Path, script: &str) -> Result<PathBuf> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = folder.join("app");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_window_shows_is_saved() -> Result<()> {
+        if ["Xvfb", "xauth", "xlogo"].iter().any(|name| process::find(name).is_none()) {
+            eprintln!("no Xvfb or no xlogo here");
+            return Ok(());
         }
-        let line = <Line as clap::Parser>::try_parse_from(["x", "--release", "--", "--synthetic", "clock"])
-            .context("parse")?;
-        assert!(line.args.release);
-        assert_eq!(line.args.app, ["--synthetic", "clock"]);
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("window.png");
+        let app = stand_in(folder.path(), r#"echo '{"web":"https://h/v/t"}'; exec xlogo -geometry 200x200"#)?;
+        let path = file.to_string_lossy();
+        start(&parse(&["--screenshot", &path, "--after", "0", "--size", "320x240"])?, true, &app)?;
+        let bytes = std::fs::read(&file)?;
+        assert!(bytes.starts_with(b"\x89PNG"), "{} bytes", bytes.len());
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_app_that_ends_early_is_an_error() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let app = stand_in(folder.path(), "exit 3")?;
+        let error = start(&parse(&[])?, false, &app).unwrap_err();
+        assert!(error.to_string().contains('3'), "{error}");
         Ok(())
     }
 }

@@ -86,9 +86,9 @@ impl Args {
         self.end_to_end() || self.package.is_empty() || self.package.iter().any(|name| name == cargo::APP)
     }
 
-    /// The packages that cargo compiles, and their features. The whole workspace in one go unless told otherwise: the features of
+    /// The packages that cargo compiles. The whole workspace in one go unless told otherwise: the features of
     /// dev-dependencies then hold for programs and tests alike, and nothing is compiled twice.
-    fn selection(&self) -> Result<Vec<String>> {
+    fn selection(&self) -> Vec<String> {
         let mut words = Vec::new();
         if self.end_to_end() || self.package.is_empty() {
             words.push("--workspace".to_owned());
@@ -98,10 +98,7 @@ impl Args {
         if self.quick && self.package.is_empty() {
             words.extend(["--exclude".into(), END_TO_END.into()]);
         }
-        if self.app() {
-            words.extend(cargo::app_features()?);
-        }
-        Ok(words)
+        words
     }
 }
 
@@ -130,7 +127,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     if everything {
         counts += ui::test()?;
     }
-    progress::step("Building programs and tests", || process::run(&mut build(args)?))?;
+    progress::step("Building programs and tests", || process::run(&mut build(args)))?;
     counts += progress::step("Running the tests", || run(args))?;
     if everything {
         counts += progress::step("Examples in the documentation", documentation)?;
@@ -159,14 +156,14 @@ fn plan(needs: &[Need]) -> Result<()> {
     Ok(())
 }
 
-fn build(args: &Args) -> Result<Command> {
+fn build(args: &Args) -> Command {
     let mut command = cargo::cargo("build");
-    command.args(args.selection()?).arg("--tests");
+    command.args(args.selection()).arg("--tests");
     if args.end_to_end() {
         // By name: `--bins` would replace the very program that is running, which Windows refuses.
         command.args(["--bin", cargo::APP, "--bin", cargo::RELAY_BIN]);
     }
-    Ok(command)
+    command
 }
 
 fn run(args: &Args) -> Result<Counts> {
@@ -181,12 +178,12 @@ fn run(args: &Args) -> Result<Counts> {
             let packages: Vec<String> = args.package.iter().map(|name| format!("package(={name})")).collect();
             command.args(["--filterset", &packages.join(" | ")]);
         }
-        command.args(args.selection()?);
+        command.args(args.selection());
     } else {
         eprintln!(
             "cargo-nextest is not installed (`cargo install cargo-nextest --locked`): cargo test runs everything in one row instead."
         );
-        command.arg("--no-fail-fast").args(args.selection()?).arg("--tests");
+        command.arg("--no-fail-fast").args(args.selection()).arg("--tests");
     }
     command.args(["--"].iter().filter(|_| !nextest)).args(&args.names);
     if !nextest {
@@ -225,7 +222,7 @@ fn environment(command: &mut Command) -> Result<()> {
 
 fn documentation() -> Result<Counts> {
     let mut command = cargo::cargo("test");
-    command.args(["--doc", "--quiet", "--workspace", "--no-fail-fast"]).args(cargo::app_features()?);
+    command.args(["--doc", "--quiet", "--workspace", "--no-fail-fast"]);
     let mut counts = Counts::default();
     let status = follow(&mut command, Stream::Output, |line| counts += cargo_test_result(line).unwrap_or_default())?;
     if !status && counts.failed == 0 {

@@ -18,6 +18,10 @@ use std::sync::Arc;
 const MAX_TRACKS: usize = 16;
 /// An `esds` with the longest AudioSpecificConfig stays far below; descriptors nest, and this bounds how deep.
 const MAX_ESDS: usize = 256;
+/// Some writers count from 1970; nobody from before 1700. Below this, no clock of 24 bits overflows.
+const MAX_SECONDS: i64 = 1 << 33;
+/// And room to add to a time on any other.
+const MAX_TICKS: i64 = 1 << 60;
 /// Bytes of the fixed part of a `VisualSampleEntry` (ISO/IEC 14496-12 §12.1.3).
 const VISUAL_ENTRY: usize = 78;
 /// Bytes of the fixed part of an `AudioSampleEntry` (§12.2.3); QuickTime's version 1 has 16 more.
@@ -137,6 +141,7 @@ impl Demuxer {
             if let Some(tfdt) = child.find(b"tfdt")? {
                 let tfdt: Tfdt = tfdt.decode("tfdt")?;
                 lane.next = i64::try_from(tfdt.base_media_decode_time).unwrap_or(i64::MAX);
+                lane.check_time(moof.at)?;
             }
             let base = match tfhd.base_data_offset {
                 Some(base) => usize::try_from(base).map_err(|_| Fmp4Error::Samples { at: moof.at })?,
@@ -164,7 +169,7 @@ impl Demuxer {
                     let offset = isize::try_from(offset).map_err(|_| outside())?;
                     data_end = run.base.checked_add_signed(offset).ok_or_else(outside)?;
                 }
-                data_end = lane.run(bytes, &run, data_end, &trun, budget, units, outside)?;
+                data_end = lane.run(bytes, &run, data_end, &trun, budget, units, moof.at)?;
             }
         }
         Ok(())
@@ -228,22 +233,32 @@ impl Lane {
         trun: &Trun,
         budget: &mut usize,
         units: &mut Vec<AccessUnit>,
-        outside: impl Fn() -> Fmp4Error,
+        moof: usize,
     ) -> Result<usize, Fmp4Error> {
+        let outside = || Fmp4Error::Samples { at: moof };
         for entry in &trun.samples {
             let size = usize::try_from(entry.size.unwrap_or(run.size)).map_err(|_| outside())?;
-            let end = at.checked_add(size).filter(|&end| end <= bytes.len()).ok_or_else(&outside)?;
-            *budget = budget.checked_sub(size).ok_or_else(&outside)?;
+            let end = at.checked_add(size).filter(|&end| end <= bytes.len()).ok_or_else(outside)?;
+            *budget = budget.checked_sub(size).ok_or_else(outside)?;
             let payload = bytes.slice(at..end);
             at = end;
             let duration = i64::from(entry.duration.unwrap_or(run.duration));
             let dts = self.next;
             self.next = dts.saturating_add(duration);
+            self.check_time(moof)?;
             if let Some(unit) = self.unit(payload, dts, entry.cts.unwrap_or(0), duration)? {
                 units.push(unit);
             }
         }
         Ok(at)
+    }
+
+    /// Is the time one that can be reckoned with on any clock?
+    fn check_time(&self, at: usize) -> Result<(), Fmp4Error> {
+        if self.next > MAX_SECONDS.saturating_mul(i64::from(self.track.clock.hz())).min(MAX_TICKS) {
+            return Err(Fmp4Error::Content { kind: "tfdt", at, reason: "decode time in the far future".into() });
+        }
+        Ok(())
     }
 
     fn unit(&mut self, payload: Bytes, dts: i64, offset: i64, duration: i64) -> Result<Option<AccessUnit>, Fmp4Error> {
@@ -405,6 +420,20 @@ mod tests {
             .flat_map(|(level, kind)| [((50_000 - level) * 8).to_be_bytes(), **kind].concat())
             .collect();
         assert!(read(&bytes.into()).is_err());
+    }
+
+    #[test]
+    fn the_far_future_is_refused() {
+        let (file, init) = file();
+        let mut bytes = file.to_vec();
+        let at = init + bytes[init..].windows(4).position(|w| w == b"tfdt").unwrap() + 8;
+        let mut check = |time: u64, want: bool| {
+            bytes[at..at + 8].copy_from_slice(&time.to_be_bytes());
+            assert_eq!(read(&bytes.clone().into()).is_ok(), want, "{time}");
+        };
+        check(1_800_000_000 * 90_000, true);
+        check(1 << 60, false);
+        check(u64::MAX, false);
     }
 
     #[test]

@@ -81,10 +81,10 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     let needs: &[Need] =
         if end_to_end { &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Judges] } else { &[Need::Build] };
     tools::ensure(needs, if args.skip_install { Install::Skip } else { Install::Missing })?;
-    progress::step("Building the relay (release)", || build(cargo::RELAY, cargo::RELAY_BIN))?;
+    progress::step("Building the relay (release)", || build(cargo::RELAY_BIN))?;
     if end_to_end {
         ui::build()?;
-        progress::step("Building the app (release)", || build(cargo::APP, cargo::APP))?;
+        progress::step("Building the app (release)", || build(cargo::APP))?;
     }
     for program in &programs {
         let figures = progress::step(&format!("Measuring {}", program.name), || measure(program))?;
@@ -105,15 +105,15 @@ fn programs(names: &[String]) -> Result<Vec<Program>> {
     Ok(benches.filter(|program| names.is_empty() || names.contains(&program.name)).collect())
 }
 
-fn build(package: &str, bin: &str) -> Result<()> {
+fn build(bin: &str) -> Result<()> {
     let mut command = cargo::cargo("build");
-    command.args(["--package", package, "--bin", bin]).args(Profile::Release.args());
+    command.args(["--workspace", "--bin", bin]).args(Profile::Release.args());
     process::run(&mut command)
 }
 
 fn measure(program: &Program) -> Result<Vec<Figure>> {
     let mut command = cargo::cargo("bench");
-    command.args(["--package", &program.package, "--bench", &program.name]);
+    command.args(["--workspace", "--bench", &program.name]);
     let judges = judges::places()?;
     command.env("VISAVIS_BIN", Profile::Release.program(cargo::APP)?);
     command.env("VISAVIS_RELAY_BIN", Profile::Release.program(cargo::RELAY_BIN)?);

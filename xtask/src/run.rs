@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let profile = if args.release { Profile::Release } else { Profile::Dev };
     progress::step("Building the app", || {
         let mut build = cargo::cargo("build");
-        build.args(["--package", cargo::APP]).args(profile.args());
+        // The whole workspace's features, so that a later `test` finds everything built.
+        build.args(["--workspace", "--bin", cargo::APP]).args(profile.args());
         process::run(&mut build)
     })?;
     children::catch_interrupts()?;

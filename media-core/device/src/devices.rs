@@ -42,14 +42,25 @@ fn infos(devices: impl Iterator<Item = cpal::Device>, default: Option<&cpal::Dev
     devices
         .filter_map(|device| {
             let id = device.id().ok()?;
-            // What PulseAudio offers for recording a sink is not a microphone.
-            if id.id().ends_with(".monitor") {
+            if !is_device(&id.to_string()) {
                 return None;
             }
             let name = device.description().map_or_else(|_| id.id().to_owned(), |d| d.name().to_owned());
             Some(DeviceInfo { default: default.as_ref() == Some(&id), id: id.to_string(), name })
         })
         .collect()
+}
+
+/// What ALSA lists beside devices: plugins, of which some are not even paced.
+const ALSA_PLUGINS: [&str; 11] =
+    ["null", "lavrate", "samplerate", "speexrate", "jack", "oss", "pulse", "speex", "upmix", "vdownmix", "usbstream"];
+
+/// Is it something that can be plugged in? PulseAudio also offers what a sink plays, as a source to record.
+fn is_device(id: &str) -> bool {
+    match id.split_once(':') {
+        Some(("alsa", name)) => !ALSA_PLUGINS.contains(&name.split(':').next().unwrap_or(name)),
+        _ => !id.ends_with(".monitor"),
+    }
 }
 
 fn cameras() -> Vec<DeviceInfo> {
@@ -65,4 +76,20 @@ fn cameras() -> Vec<DeviceInfo> {
         first.default = true;
     }
     cameras
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_and_monitors_are_no_devices() {
+        let check = |id: &str, want: bool| assert_eq!(is_device(id), want, "{id}");
+        check("alsa:null", false);
+        check("alsa:usbstream:CARD=PCH", false);
+        check("alsa:default", true);
+        check("alsa:hw:CARD=PCH,DEV=0", true);
+        check("pulseaudio:alsa_output.pci.analog-stereo.monitor", false);
+        check("pulseaudio:alsa_input.usb-mic", true);
+    }
 }

@@ -56,7 +56,7 @@ fn stride(frame: &RawFrame<'_>, rows: usize, row_bytes: usize) -> usize {
     let said = frame.stride.map(|s| s as usize).filter(|s| *s >= row_bytes);
     let even_share = frame.bytes.len().checked_div(rows).filter(|share| {
         // Drivers pad rows to a power of two; a longer tail is metadata, not stride.
-        *share >= row_bytes && *share <= row_bytes + 512 && frame.bytes.len() % rows == 0
+        *share >= row_bytes && *share <= row_bytes + 512 && frame.bytes.len().is_multiple_of(rows)
     });
     said.or(even_share).unwrap_or(row_bytes)
 }

@@ -1,6 +1,6 @@
 //! The synthetic camera: cards by the clock, each at its time.
 
-use super::clock_card::{ClockReading, draw_clock};
+use super::clock_card::{ClockCard, ClockReading};
 use super::sound::burst_millis;
 use super::test_card::TestCard;
 use crate::{DeviceError, MonoClock, VideoEvent, VideoSource};
@@ -65,30 +65,43 @@ impl SyntheticConfig {
         let beep = next.next_multiple_of(fps);
         if beep < newest { beep } else { newest }
     }
+}
 
-    fn draw(&self, card: &TestCard, frame: u64) -> Picture {
-        let due = self.due(frame);
-        let fps = u64::from(self.fps.max(1));
+/// What draws the pattern.
+enum Artist {
+    TestCard(TestCard),
+    Clock(ClockCard),
+}
+
+impl Artist {
+    fn new(config: &SyntheticConfig) -> Self {
+        match config.pattern {
+            Pattern::TestCard => Self::TestCard(TestCard::new(config.width, config.height)),
+            Pattern::Clock => Self::Clock(ClockCard::new(config.width, config.height)),
+        }
+    }
+
+    /// Capture time is when the event happened, so that sound and picture share one timeline.
+    fn draw(&self, config: &SyntheticConfig, frame: u64) -> Picture {
+        let (due, fps) = (config.due(frame), u64::from(config.fps.max(1)));
         let seconds = frame as f64 / fps as f64;
-        match self.pattern {
-            Pattern::TestCard => {
+        match self {
+            Self::TestCard(card) => {
                 let second = frame / fps;
                 let into = Duration::from_micros(frame % fps * 1_000_000 / fps);
                 let beep = second > 0 && into < Duration::from_millis(burst_millis(second));
                 card.draw(seconds, beep, due)
             }
-            Pattern::Clock => {
+            Self::Clock(card) => {
                 let drawn = MonoClock::now();
                 let reading = ClockReading {
                     drawn,
                     frame: u32::try_from(frame % FRAME_BITS).unwrap_or(0),
                     beep: frame > 0 && frame.is_multiple_of(fps),
                     late: drawn.since(due),
-                    stream: self.stream,
+                    stream: config.stream,
                 };
-                let picture = draw_clock(self.width, self.height, &reading, seconds);
-                // Capture time is when the event happened, so that sound and picture share one timeline.
-                Picture::new(picture.width(), picture.height(), picture.data().to_vec(), due).unwrap_or(picture)
+                card.draw(&reading, seconds, due)
             }
         }
     }
@@ -155,13 +168,13 @@ pub(super) fn wait(stopped: &Receiver<()>, due: MonoTime) -> bool {
 }
 
 fn run(config: &SyntheticConfig, stopped: &Receiver<()>, mut deliver: Box<dyn FnMut(VideoEvent) + Send>) {
-    let card = TestCard::new(config.width, config.height);
+    let artist = Artist::new(config);
     let mut frame = config.frame_at(MonoClock::now());
     loop {
         if wait(stopped, config.due(frame)) {
             return;
         }
-        deliver(VideoEvent::Picture(config.draw(&card, frame)));
+        deliver(VideoEvent::Picture(artist.draw(config, frame)));
         frame = config.next(frame, MonoClock::now());
     }
 }
@@ -222,8 +235,9 @@ mod tests {
         let config = SyntheticConfig::new(Pattern::TestCard, 320, 240, 30);
         let card = TestCard::new(320, 240);
         let plain = card.draw(1.0, false, MonoTime::default());
-        assert_ne!(config.draw(&card, 30).data(), plain.data());
+        let artist = Artist::new(&config);
+        assert_ne!(artist.draw(&config, 30).data(), plain.data());
         let quiet = card.draw(2.5, false, MonoTime::default());
-        assert_eq!(config.draw(&card, 75).data(), quiet.data());
+        assert_eq!(artist.draw(&config, 75).data(), quiet.data());
     }
 }

@@ -74,33 +74,41 @@ const fn edge(n: usize, count: usize, side: usize) -> usize {
     n * side / count
 }
 
-/// A clock card of `width` × `height` (even sides of at least 32 and 22) with `reading` on it. `phase` moves the decoration below:
-/// one turn a second.
-pub fn draw_clock(width: u32, height: u32, reading: &ClockReading, phase: f64) -> Picture {
-    let mut canvas = Canvas::new(width, height);
-    decorate(&mut canvas, phase);
-    let (width, clock_height) = (canvas.width(), canvas.height() * 2 / 3);
-    let bytes = reading.bytes();
-    for row in 0..ROWS {
-        for column in 0..COLUMNS {
-            let bit = row * COLUMNS + column;
-            let white = bytes[bit / 8] >> (7 - bit % 8) & 1 == 1;
-            let (x0, x1) = (edge(column, COLUMNS, width), edge(column + 1, COLUMNS, width));
-            let (y0, y1) = (edge(row, ROWS, clock_height), edge(row + 1, ROWS, clock_height));
-            canvas.block(x0, y0, x1, y1, if white { WHITE } else { BLACK });
-        }
-    }
-    canvas.finish(reading.drawn)
+/// Draws clock cards of one size; what does not move is drawn once.
+#[derive(Debug, Clone)]
+pub struct ClockCard {
+    still: Canvas,
 }
 
-/// Something that moves below the cells, so that the stream has motion to code.
-fn decorate(canvas: &mut Canvas, phase: f64) {
-    let (width, height) = (canvas.width() as f32, canvas.height() as f32);
-    canvas.gradient([0xF2, 0xF4, 0xF1], [0xD9, 0xEB, 0xE4]);
-    let turn = (phase.fract() * std::f64::consts::TAU) as f32;
-    let (x, y) = (width * (0.5 + 0.42 * turn.sin()), height * 0.84);
-    canvas.disc(x, y, height * 0.07, [0xC4, 0x6A, 0x24], 1.0);
-    canvas.disc(width * (0.5 - 0.42 * turn.sin()), y, height * 0.05, [0x17, 0x69, 0x5A], 1.0);
+impl ClockCard {
+    /// Cards of `width` × `height`, made even; readable from 48 × 32 on.
+    pub fn new(width: u32, height: u32) -> Self {
+        let mut still = Canvas::new(width, height);
+        still.gradient([0xF2, 0xF4, 0xF1], [0xD9, 0xEB, 0xE4]);
+        Self { still }
+    }
+
+    /// The card that says `reading`. `phase` moves what is below the cells, so that there is motion to code: one turn for each
+    /// whole number.
+    pub fn draw(&self, reading: &ClockReading, phase: f64, captured: MonoTime) -> Picture {
+        let mut canvas = self.still.clone();
+        let (w, h) = (canvas.width() as f32, canvas.height() as f32);
+        let sin = ((phase.fract() * std::f64::consts::TAU) as f32).sin();
+        canvas.disc(w * (0.5 + 0.42 * sin), h * 0.84, h * 0.07, [0xC4, 0x6A, 0x24], 1.0);
+        canvas.disc(w * (0.5 - 0.42 * sin), h * 0.84, h * 0.05, [0x17, 0x69, 0x5A], 1.0);
+        let (width, clock_height) = (canvas.width(), canvas.height() * 2 / 3);
+        let bytes = reading.bytes();
+        for row in 0..ROWS {
+            for column in 0..COLUMNS {
+                let bit = row * COLUMNS + column;
+                let white = bytes[bit / 8] >> (7 - bit % 8) & 1 == 1;
+                let (x0, x1) = (edge(column, COLUMNS, width), edge(column + 1, COLUMNS, width));
+                let (y0, y1) = (edge(row, ROWS, clock_height), edge(row + 1, ROWS, clock_height));
+                canvas.block(x0, y0, x1, y1, if white { WHITE } else { BLACK });
+            }
+        }
+        canvas.finish(captured)
+    }
 }
 
 /// Reads the clock card in `picture`; `None` where there is none, or it is damaged.
@@ -155,10 +163,14 @@ mod tests {
         ClockReading {
             drawn: MonoTime::from_micros(123_456_789_012 + n * 33_333),
             frame: u32::try_from(n).unwrap(),
-            beep: n % 30 == 0,
+            beep: n.is_multiple_of(30),
             late: Duration::from_millis(n % 128),
             stream: 7,
         }
+    }
+
+    fn card(width: u32, height: u32, reading: &ClockReading) -> Picture {
+        ClockCard::new(width, height).draw(reading, f64::from(reading.frame) / 30.0, reading.drawn)
     }
 
     #[test]
@@ -172,7 +184,7 @@ mod tests {
         let r = ClockReading { drawn: MonoTime::from_micros(0x0102_0304_0506), frame: 0x0A_0B0C, ..reading(0) };
         let bytes = r.bytes();
         assert_eq!(bytes[..12], [0xA7, 1, 2, 3, 4, 5, 6, 0x0A, 0x0B, 0x0C, 1, 7]);
-        let picture = draw_clock(640, 360, &r, 0.0);
+        let picture = card(640, 360, &r);
         let at = |x: usize, y: usize| picture.planes().0[y * 640 + x];
         // 0xA7 = 1010_0111: the first eight of sixteen columns, 40 pixels each; rows of 240 / 7 pixels.
         let top: Vec<u8> = (0..8).map(|c| at(c * 40 + 20, 17)).collect();
@@ -186,10 +198,7 @@ mod tests {
     fn is_read_after_coding_and_scaling() {
         let check = |width: u32, height: u32, filter: &str, size: (usize, usize), bitrate: &str| {
             let frames: Vec<ClockReading> = (0..20).map(reading).collect();
-            let raw: Vec<u8> = frames
-                .iter()
-                .flat_map(|r| draw_clock(width, height, r, f64::from(r.frame) / 30.0).data().to_vec())
-                .collect();
+            let raw: Vec<u8> = frames.iter().flat_map(|r| card(width, height, r).data().to_vec()).collect();
             let geometry = format!("{width}x{height}");
             let raw_input = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &geometry, "-r", "30", "-i", "pipe:0"];
             let coded = pipe(
@@ -235,7 +244,7 @@ mod tests {
 
     #[test]
     fn damage_and_other_pictures_are_not_read() {
-        let picture = draw_clock(640, 360, &reading(3), 0.0);
+        let picture = card(640, 360, &reading(3));
         let mut data = picture.data().to_vec();
         for y in 100..140 {
             data[y * 640 + 200..y * 640 + 260].fill(16);
@@ -253,7 +262,7 @@ mod tests {
                        w in 32_u32..200, h in 32_u32..200) {
             let r = ClockReading { drawn: MonoTime::from_micros(micros), frame, beep, late: Duration::from_millis(late), stream };
             prop_assert_eq!(ClockReading::parse(r.bytes()), Some(r));
-            let picture = draw_clock(w * 2, h * 2, &r, 0.3);
+            let picture = card(w * 2, h * 2, &r);
             prop_assert_eq!(read_clock(&picture), Some(r));
         }
 

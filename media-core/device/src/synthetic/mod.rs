@@ -14,7 +14,7 @@ mod test_card;
 
 pub use bursts::{Burst, find_bursts};
 pub use camera::{Pattern, SyntheticCamera, SyntheticConfig};
-pub use clock_card::{ClockReading, draw_clock, read_clock, read_clock_luma};
+pub use clock_card::{ClockCard, ClockReading, read_clock, read_clock_luma};
 pub use sound::{SyntheticMicrophone, beep_sample, burst_millis};
 pub use speaker::SyntheticSpeaker;
 pub use still_card::still_card;

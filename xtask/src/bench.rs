@@ -78,8 +78,11 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
         return if programs.is_empty() && !args.names.is_empty() { bail!("nothing was measured") } else { Ok(()) };
     }
     let end_to_end = programs.iter().any(|program| program.package == END_TO_END);
-    let needs: &[Need] =
-        if end_to_end { &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Judges] } else { &[Need::Build] };
+    let needs: &[Need] = if end_to_end {
+        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd]
+    } else {
+        &[Need::Build]
+    };
     tools::ensure(needs, if args.skip_install { Install::Skip } else { Install::Missing })?;
     progress::step("Building the relay (release)", || build(cargo::RELAY_BIN))?;
     if end_to_end {

@@ -104,9 +104,9 @@ impl Args {
 
 pub(crate) fn test(args: &Args) -> Result<()> {
     let needs: &[Need] = if args.end_to_end() {
-        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Judges]
+        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd]
     } else {
-        &[Need::Build]
+        &[Need::Build, Need::Tests]
     };
     if args.plan {
         return plan(needs);
@@ -144,7 +144,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
 
 fn plan(needs: &[Need]) -> Result<()> {
     println!("System packages:\n{}", tools::plan(needs));
-    if needs.contains(&Need::Judges) {
+    if needs.contains(&Need::EndToEnd) {
         let judges = judges::places()?;
         println!(
             "Python's judges: {} made with {}",

@@ -18,8 +18,10 @@ pub(crate) enum Need {
     Window,
     /// Run the window where there is no screen.
     VirtualDisplay,
-    /// The programs that judge us in the tests.
-    Judges,
+    /// Programs that every crate's own tests compare us with.
+    Tests,
+    /// What drives and judges the whole program in the end-to-end tests.
+    EndToEnd,
 }
 
 /// Whether missing packages are installed.
@@ -85,15 +87,15 @@ const PACKAGES: &[Package] = &[
     unless("xauth", Need::VirtualDisplay, "the display's key", Unless::Program("xauth")),
     unless("dbus", Need::VirtualDisplay, "a session bus for tray and single instance", Unless::Program("dbus-daemon")),
     package("dbus-x11", Need::VirtualDisplay, "lets a program without a session bus start one"),
-    unless("ffmpeg", Need::Judges, "the patient, and the reader that measures", Unless::Program("ffmpeg")),
-    unless("chromium", Need::Judges, "a browser that publishes and plays", Unless::Program("chromium")),
-    unless("chromium-driver", Need::Judges, "steers that browser", Unless::Program("chromedriver")),
-    unless("webkit2gtk-driver", Need::Judges, "steers our window", Unless::Program("WebKitWebDriver")),
-    unless("pulseaudio", Need::Judges, "microphone and speaker without hardware", Unless::Program("pulseaudio")),
-    unless("pulseaudio-utils", Need::Judges, "plays into one and records the other", Unless::Program("pactl")),
-    unless("x11-apps", Need::Judges, "pictures of the display", Unless::Program("xwd")),
-    unless("iproute2", Need::Judges, "network namespaces", Unless::Program("ip")),
-    unless("python3-venv", Need::Judges, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
+    unless("ffmpeg", Need::Tests, "the patient, and the reader that measures", Unless::Program("ffmpeg")),
+    unless("chromium", Need::EndToEnd, "a browser that publishes and plays", Unless::Program("chromium")),
+    unless("chromium-driver", Need::EndToEnd, "steers that browser", Unless::Program("chromedriver")),
+    unless("webkit2gtk-driver", Need::EndToEnd, "steers our window", Unless::Program("WebKitWebDriver")),
+    unless("pulseaudio", Need::Tests, "microphone and speaker without hardware", Unless::Program("pulseaudio")),
+    unless("pulseaudio-utils", Need::Tests, "plays into one and records the other", Unless::Program("pactl")),
+    unless("x11-apps", Need::EndToEnd, "pictures of the display", Unless::Program("xwd")),
+    unless("iproute2", Need::EndToEnd, "network namespaces", Unless::Program("ip")),
+    unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];
 
 /// Makes sure that what `needs` asks for is there.

@@ -17,6 +17,9 @@ use crate::{
 /// Files that go beside the relay's program.
 const PAPERS: [&str; 5] = ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY.md", "README.md", "CHANGELOG.md"];
 
+/// Every licence text of every package, written here by `licences`.
+const TEXTS: &str = "THIRD-PARTY-TEXTS.txt";
+
 /// Make the installers (.deb and .rpm on Linux) and the relay's archive, in target/dist.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -36,7 +39,7 @@ pub(crate) fn dist(args: &Args) -> Result<()> {
     licences::check()?;
     let folder = cargo::target_dir()?.join("dist");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    licences::write_texts(&folder.join("THIRD-PARTY-TEXTS.txt"))?;
+    licences::write_texts(&folder.join(TEXTS))?;
     relay(&folder)?;
     if !args.relay_only {
         app(args, &folder)?;
@@ -67,7 +70,7 @@ fn relay(folder: &Path) -> Result<()> {
     for paper in PAPERS {
         fs::copy(process::root().join(paper), inside.join(paper)).with_context(|| format!("cannot copy {paper}"))?;
     }
-    fs::copy(folder.join("THIRD-PARTY-TEXTS.txt"), inside.join("THIRD-PARTY-TEXTS.txt"))?;
+    fs::copy(folder.join(TEXTS), inside.join(TEXTS))?;
     let mut tar = process::command("tar");
     tar.arg("--create")
         .arg("--gzip")
@@ -77,6 +80,20 @@ fn relay(folder: &Path) -> Result<()> {
         .arg(&staging)
         .arg(&name);
     progress::quiet("Packing the relay", "dist-tar", &mut tar)
+}
+
+/// Tauri's configuration for this packing alone: the papers go into the installers. In `tauri.conf.json` itself they would have to exist for
+/// every build.
+fn with_papers(folder: &Path) -> String {
+    let mut resources = serde_json::Map::new();
+    let mut add = |file: &Path, name: &str| {
+        resources.insert(file.to_string_lossy().into_owned(), format!("papers/{name}").into());
+    };
+    for paper in PAPERS {
+        add(&process::root().join(paper), paper);
+    }
+    add(&folder.join(TEXTS), TEXTS);
+    serde_json::json!({"bundle": {"resources": resources}}).to_string()
 }
 
 fn app(args: &Args, folder: &Path) -> Result<()> {
@@ -89,7 +106,7 @@ fn app(args: &Args, folder: &Path) -> Result<()> {
     progress::step("Packing the app", || {
         let mut pack = process::command("node");
         // Everything was fetched while it was built; the packager must fetch nothing more.
-        pack.arg(&cli).args(["build", "--ci"]).env("CARGO_NET_OFFLINE", "true");
+        pack.arg(&cli).args(["build", "--ci", "--config", &with_papers(folder)]).env("CARGO_NET_OFFLINE", "true");
         if let Some(bundles) = &bundles {
             pack.args(["--bundles", bundles]);
         }
@@ -107,4 +124,18 @@ fn app(args: &Args, folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_paper_is_there_and_goes_in() {
+        let config: serde_json::Value = serde_json::from_str(&with_papers(Path::new("/d"))).unwrap();
+        let resources = config["bundle"]["resources"].as_object().unwrap();
+        assert_eq!(resources.len(), PAPERS.len() + 1);
+        assert_eq!(resources["/d/THIRD-PARTY-TEXTS.txt"], "papers/THIRD-PARTY-TEXTS.txt");
+        assert!(PAPERS.iter().all(|paper| process::root().join(paper).is_file()));
+    }
 }

@@ -1,1 +1,10 @@
-//! e2e
+//! What the end-to-end tests share: programs to start, streams to send, content to check.
+//!
+//! Belongs here: one module a capability. Not here: tests (`tests/`), anything the product uses.
+
+pub mod content;
+pub mod ffmpeg;
+pub mod patient;
+pub mod program;
+pub mod relay;
+pub mod wait;

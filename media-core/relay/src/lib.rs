@@ -19,6 +19,7 @@ mod ports;
 mod relay;
 pub mod rtmp;
 mod transcode;
+pub mod webrtc;
 
 pub use clock::Clock;
 pub use ports::PortTaken;

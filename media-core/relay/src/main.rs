@@ -52,9 +52,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn load(file: Option<&Path>) -> anyhow::Result<Config> {
-    let found = file.map(Path::to_owned).or_else(|| {
-        ["visavis.yml", "mediamtx.yml"].into_iter().map(PathBuf::from).find(|path| path.exists())
-    });
+    let found = file
+        .map(Path::to_owned)
+        .or_else(|| ["visavis.yml", "mediamtx.yml"].into_iter().map(PathBuf::from).find(|path| path.exists()));
     match found {
         Some(path) => Config::load(&path).with_context(|| path.display().to_string()),
         None => Config::defaults().context("built-in defaults"),
@@ -91,6 +91,7 @@ fn announce(bound: Bound) {
         "rtmp": text(bound.rtmp),
         "hls": text(bound.hls),
         "webrtc": text(bound.webrtc),
+        "webrtcUdp": bound.webrtc_udp,
         "api": text(bound.api),
         "metrics": text(bound.metrics),
     });

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use thiserror::Error;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 
 /// A port somebody else has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -47,13 +47,10 @@ pub(crate) async fn bind_tcp(setting: &'static str, address: SocketAddr) -> Resu
     bound.map_err(|e| explain(setting, address, e, Table::Tcp, free))
 }
 
-pub(crate) async fn bind_udp(setting: &'static str, address: SocketAddr) -> Result<UdpSocket, BindError> {
+/// What it means that a UDP port could not be had.
+pub(crate) fn explain_udp(setting: &'static str, address: SocketAddr, error: io::Error) -> BindError {
     let free = |port| StdUdpSocket::bind(SocketAddr::new(address.ip(), port)).is_ok();
-    let bound = match UdpSocket::bind(address).await {
-        Err(e) if no_ipv6(address, &e) => UdpSocket::bind(ipv4(address)).await,
-        bound => bound,
-    };
-    bound.map_err(|e| explain(setting, address, e, Table::Udp, free))
+    explain(setting, address, error, Table::Udp, free)
 }
 
 /// "All interfaces" is unspecified IPv6, which takes IPv4 along; a machine without IPv6 gets IPv4 alone.

@@ -8,8 +8,9 @@ use crate::clock::Clock;
 use crate::flv::{self, HttpFlv};
 use crate::http;
 use crate::listen::Listening;
-use crate::ports::{BindError, PortTaken, bind_tcp};
+use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
 use crate::rtmp::{RtmpConns, RtmpServer};
+use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -32,6 +33,8 @@ pub struct RelayConfig {
     pub rtmp: Option<SocketAddr>,
     /// HLS and HTTP-FLV.
     pub hls: Option<SocketAddr>,
+    /// WHIP over HTTP, and its media port.
+    pub webrtc: Option<(SocketAddr, WebRtcConfig)>,
     /// The control API.
     pub api: Option<SocketAddr>,
     /// Prometheus' page.
@@ -52,6 +55,7 @@ impl Default for RelayConfig {
         Self {
             rtmp: None,
             hls: None,
+            webrtc: None,
             api: None,
             metrics: None,
             authorizer: Arc::new(Open),
@@ -96,8 +100,10 @@ pub struct Bound {
     pub rtmp: Option<SocketAddr>,
     /// HLS and HTTP-FLV.
     pub hls: Option<SocketAddr>,
-    /// WHIP and WHEP.
+    /// WHIP over HTTP.
     pub webrtc: Option<SocketAddr>,
+    /// Every WebRTC peer's media.
+    pub webrtc_udp: Option<u16>,
     /// The control API.
     pub api: Option<SocketAddr>,
     /// Prometheus' page.
@@ -125,12 +131,14 @@ impl Relay {
     pub async fn start(config: RelayConfig) -> Result<Self, StartError> {
         let rtmp = bind("rtmpAddress", config.rtmp).await?;
         let hls = bind("hlsAddress", config.hls).await?;
+        let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
         let metrics = bind("metricsAddress", config.metrics).await?;
-        let bound = Bound {
+        let mut bound = Bound {
             rtmp: address(rtmp.as_ref()),
             hls: address(hls.as_ref()),
-            webrtc: None,
+            webrtc: address(webrtc_http.as_ref()),
+            webrtc_udp: None,
             api: address(api_listener.as_ref()),
             metrics: address(metrics.as_ref()),
         };
@@ -138,6 +146,17 @@ impl Relay {
         let (hub, clock) = (Hub::new(config.limits), config.clock);
         let listening = Listening::new(hub.clone(), clock, config.audio_bitrate, config.limits.reader_wait);
         let conns = RtmpConns::default();
+        let webrtc = match config.webrtc {
+            Some((_, webrtc)) => {
+                let udp = webrtc.local_udp_address;
+                let authorizer = Arc::clone(&config.authorizer);
+                let state = WebRtcState::start(webrtc, hub.clone(), authorizer, clock)
+                    .map_err(|error| explain_udp("webrtcLocalUDPAddress", udp, error))?;
+                bound.webrtc_udp = Some(state.udp_port());
+                Some(state)
+            }
+            None => None,
+        };
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         if let Some(listener) = rtmp {
@@ -153,6 +172,9 @@ impl Relay {
         if let Some(listener) = hls {
             let flv = HttpFlv { listening: listening.clone(), authorizer: Arc::clone(&config.authorizer) };
             tasks.spawn(http::serve(listener, media_router(flv), stop.clone()));
+        }
+        if let (Some(listener), Some(state)) = (webrtc_http, webrtc) {
+            tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
         }
         let api = Api { hub: hub.clone(), clock, rtmp: conns, started: SystemTime::now() };
         if let Some(listener) = api_listener {

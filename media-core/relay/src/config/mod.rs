@@ -7,6 +7,7 @@ mod yaml;
 
 use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
 use crate::relay::RelayConfig;
+use crate::webrtc::WebRtcConfig;
 use hub::PathName;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -111,6 +112,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     };
     let mut relay = RelayConfig {
         rtmp: server(&mut top, "rtmp", "rtmpAddress", ":1935", true, &mut notes)?,
+        webrtc: webrtc(&mut top, &mut notes)?,
         hls: server(&mut top, "hls", "hlsAddress", ":8888", true, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
         metrics: server(&mut top, "metrics", "metricsAddress", ":9998", false, &mut notes)?.map(loopback),
@@ -148,13 +150,21 @@ fn server(
     Ok(on.then_some(address.0))
 }
 
+fn webrtc(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAddr, WebRtcConfig)>, ConfigError> {
+    let http = server(top, "webrtc", "webrtcAddress", ":8889", true, notes)?;
+    let mut config = WebRtcConfig::default();
+    if let Some(value) = top.done("webrtcLocalUDPAddress", notes) {
+        config.local_udp_address = value.parse::<ListenAddress>()?.0;
+    }
+    if let Some(value) = top.done("webrtcAdditionalHosts", notes) {
+        config.additional_hosts = value.list()?;
+    }
+    Ok(http.map(|http| (http, config)))
+}
+
 /// API and metrics answer this machine alone until credentials can be asked for.
 fn loopback(address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        SocketAddr::from(([127, 0, 0, 1], address.port()))
-    } else {
-        address
-    }
+    if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address }
 }
 
 /// The paths that may be used.
@@ -195,7 +205,8 @@ fn paths(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths, ConfigEr
 
 impl Paths {
     fn allow(&self, path: &PathName) -> bool {
-        let base = ["_aac", "_opus"].into_iter().filter_map(|s| path.without_suffix(s)).find(|b| self.named.contains(b));
+        let base =
+            ["_aac", "_opus"].into_iter().filter_map(|s| path.without_suffix(s)).find(|b| self.named.contains(b));
         self.all_others || self.named.contains(path) || base.is_some()
     }
 }
@@ -246,7 +257,10 @@ mod tests {
         assert_eq!(config.relay.hls, None);
         assert_eq!(config.relay.api, Some("127.0.0.1:9997".parse().unwrap()));
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
-        assert!(notes.contains(&"line 6: rtspAddress: ignored because this protocol is not served yet".into()), "{notes:?}");
+        assert!(
+            notes.contains(&"line 6: rtspAddress: ignored because this protocol is not served yet".into()),
+            "{notes:?}"
+        );
         assert!(notes.contains(&"line 11: paths.patientStream.source: done".into()), "{notes:?}");
     }
 

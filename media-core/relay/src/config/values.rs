@@ -33,7 +33,9 @@ impl FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let spaced: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        humantime::parse_duration(&spaced).map(Self).map_err(|_e| format!("'{text}' is no span of time; write '10s' or '200ms'"))
+        humantime::parse_duration(&spaced)
+            .map(Self)
+            .map_err(|_e| format!("'{text}' is no span of time; write '10s' or '200ms'"))
     }
 }
 

@@ -32,10 +32,7 @@ pub(super) struct Value<'a> {
 }
 
 /// Parses `text` and hands its top mapping to `read`.
-pub(super) fn read<T>(
-    text: &str,
-    read: impl FnOnce(Section<'_>) -> Result<T, ConfigError>,
-) -> Result<T, ConfigError> {
+pub(super) fn read<T>(text: &str, read: impl FnOnce(Section<'_>) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
     if text.len() > MAX_BYTES {
         return Err(ConfigError::new(0, format!("the file is larger than {MAX_BYTES} bytes")));
     }
@@ -99,9 +96,10 @@ impl<'a> Section<'a> {
         let Some(unknown) = self.entries.iter().find(|e| !e.taken) else {
             return Ok(());
         };
-        let near = self.known.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, &unknown.key).total_cmp(&strsim::jaro_winkler(b, &unknown.key))
-        });
+        let near = self
+            .known
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, &unknown.key).total_cmp(&strsim::jaro_winkler(b, &unknown.key)));
         let hint = near.map_or_else(String::new, |near| format!("; the nearest known one is '{}{near}'", self.prefix));
         Err(ConfigError::new(unknown.line, format!("'{}{}' is not a known key{hint}", self.prefix, unknown.key)))
     }

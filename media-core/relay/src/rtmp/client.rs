@@ -63,7 +63,12 @@ pub enum PullError {
 ///
 /// # Errors
 /// Always ends with the reason.
-pub async fn pull(url: &RtmpUrl, hub: &Hub, path: &PathName, clock: Clock) -> Result<std::convert::Infallible, PullError> {
+pub async fn pull(
+    url: &RtmpUrl,
+    hub: &Hub,
+    path: &PathName,
+    clock: Clock,
+) -> Result<std::convert::Infallible, PullError> {
     if url.scheme != Scheme::Rtmp {
         return Err(PullError::Scheme);
     }

@@ -53,10 +53,22 @@ pub(super) enum ConnectionError {
 /// What the connection is for, once it is.
 enum Role {
     Idle,
-    Publishing { publisher: Publisher, ingest: Box<Ingest>, path: PathName },
+    Publishing {
+        publisher: Publisher,
+        ingest: Box<Ingest>,
+        path: PathName,
+    },
     /// Held until there is something to play.
-    Waiting { request: RequestId, path: PathName, opening: Opening },
-    Playing { listener: Listener, egress: Egress, path: PathName, paused: bool },
+    Waiting {
+        request: RequestId,
+        path: PathName,
+        opening: Opening,
+    },
+    Playing {
+        listener: Listener,
+        egress: Egress,
+        paused: bool,
+    },
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Listener, ListenError>> + Send>>;
@@ -96,7 +108,9 @@ impl Connection {
         let result = self.run_inner(&mut input, &mut output, stop).await;
         // What is queued, such as the reason for the end, still goes out; a peer that does not take it is left.
         let goodbye = async {
-            while !self.session.output().is_empty() && output.write_buf(self.session.output()).await.is_ok_and(|n| n > 0) {}
+            while !self.session.output().is_empty()
+                && output.write_buf(self.session.output()).await.is_ok_and(|n| n > 0)
+            {}
             output.shutdown().await
         };
         if let Ok(Err(error)) = tokio::time::timeout(GOODBYE, goodbye).await {
@@ -232,8 +246,7 @@ impl Connection {
         let basic = target.user_info.clone().or_else(|| {
             target.param("user").map(|user| (user.to_owned(), target.param("pass").unwrap_or_default().to_owned()))
         });
-        let access =
-            AccessRequest { action, path, peer: self.peer, query: target.query.clone(), bearer: None, basic };
+        let access = AccessRequest { action, path, peer: self.peer, query: target.query.clone(), bearer: None, basic };
         match self.server.authorizer.authorize(&access).await {
             Ok(()) => Some(access.path),
             Err(refusal) => {
@@ -256,7 +269,7 @@ impl Connection {
             Ok(listener) => {
                 info!(%path, "playing");
                 self.session.accept(request);
-                self.role = Role::Playing { listener, egress: Egress::new(), path, paused: false };
+                self.role = Role::Playing { listener, egress: Egress::new(), paused: false };
             }
             Err(error) => {
                 self.session.reject(request, Reason::NotFound, &error.to_string());

@@ -11,5 +11,5 @@ mod server;
 
 pub use client::{PullError, pull};
 pub(crate) use egress::{Egress, PATIENCE};
-pub(crate) use server::{RtmpConns, RtmpServer};
 pub use server::{ConnState, RtmpConn};
+pub(crate) use server::{RtmpConns, RtmpServer};

@@ -1,6 +1,6 @@
 //! The RTMP server: accepts connections and keeps their list.
 
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
 use crate::listen::Listening;
@@ -128,6 +128,8 @@ impl RtmpServer {
                 let _listed = Listed { conns: server.conns.clone(), id: id.clone() };
                 match Connection::new(server, id, peer).run(stream, stop).await {
                     Ok(()) => debug!("closed"),
+                    // A player that is switched off resets its connection; that is no news.
+                    Err(ConnectionError::Io(error)) => debug!(%error, "closed"),
                     Err(error) => warn!(%error, "closed"),
                 }
             }

@@ -1,0 +1,36 @@
+//! FFmpeg as a stranger: it pulls, probes and decodes.
+
+use crate::program::{Program, run};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// `ffmpeg` with little to say.
+pub fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "warning", "-nostdin", "-y"]);
+    command
+}
+
+/// Pulls `seconds` of `url` into `file`, as it comes.
+///
+/// # Errors
+/// Where ffmpeg cannot be started.
+pub fn pull(name: &str, dir: &Path, url: &str, seconds: f64, file: &Path) -> Result<Program> {
+    let seconds = format!("{seconds}");
+    let mut command = ffmpeg();
+    command.args(["-rw_timeout", "30000000", "-i", url, "-t", &seconds, "-c", "copy"]).arg(file);
+    Program::start(name, dir, &mut command)
+}
+
+/// `ffprobe -show_streams -show_packets` of `file` as JSON.
+///
+/// # Errors
+/// Where ffprobe does not understand it.
+pub fn probe(file: &Path) -> Result<Value> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-of", "json", "-show_streams", "-show_packets"]).arg(file);
+    let output = run(&mut command)?;
+    serde_json::from_slice(&output).context("ffprobe's JSON")
+}

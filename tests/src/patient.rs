@@ -1,0 +1,151 @@
+//! The patient: ffmpeg that pushes the clock card and the beeps in real time.
+//!
+//! Card and tone are made here and handed to ffmpeg raw, through two pipes; everything after that is ffmpeg's.
+
+use crate::ffmpeg::ffmpeg;
+use crate::program::Program;
+use anyhow::{Context, Result};
+use device::MonoClock;
+use device::synthetic::{ClockCard, ClockReading, beep_sample};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How the patient sends.
+#[derive(Debug, Clone)]
+pub struct Phone {
+    /// Picture size.
+    pub size: (u32, u32),
+    /// Sound rate in Hz: WeChat sends 48 000 or 16 000.
+    pub rate: u32,
+    /// Frames between key frames.
+    pub gop: u32,
+    /// Marks the clock cards.
+    pub stream: u8,
+}
+
+impl Default for Phone {
+    fn default() -> Self {
+        Self { size: (640, 360), rate: 48_000, gop: 30, stream: 7 }
+    }
+}
+
+const FPS: u32 = 30;
+
+/// A patient that pushes until it is dropped.
+#[derive(Debug)]
+pub struct Patient {
+    /// ffmpeg.
+    pub program: Program,
+    stop: Arc<AtomicBool>,
+    writers: Vec<JoinHandle<()>>,
+    pipes: Vec<PathBuf>,
+}
+
+impl Patient {
+    /// Pushes to `url`.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn push(name: &str, dir: &Path, url: &str, phone: &Phone) -> Result<Self> {
+        let pipes = vec![fifo(dir, &format!("{name}.yuv"))?, fifo(dir, &format!("{name}.pcm"))?];
+        let (size, fps, gop) = (format!("{}x{}", phone.size.0, phone.size.1), FPS.to_string(), phone.gop.to_string());
+        let mut command = ffmpeg();
+        command.args(["-thread_queue_size", "64", "-f", "rawvideo", "-pix_fmt", "yuv420p"]);
+        command.args(["-s", &size, "-r", &fps, "-i"]).arg(&pipes[0]);
+        command.args(["-thread_queue_size", "64", "-f", "f32le", "-ar", "48000", "-ac", "1", "-i"]).arg(&pipes[1]);
+        command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline"]);
+        command.args(["-g", &gop, "-b:v", "900k", "-c:a", "aac", "-b:a", "64k", "-ar", &phone.rate.to_string()]);
+        command.args(["-flush_packets", "1", "-f", "flv", url]);
+        let program = Program::start(name, dir, &mut command)?;
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let begun = Instant::now();
+        let video = {
+            let (path, stop, phone) = (pipes[0].clone(), Arc::clone(&stop), phone.clone());
+            move || write_video(&path, &phone, begun, &stop)
+        };
+        let audio = {
+            let (path, stop) = (pipes[1].clone(), Arc::clone(&stop));
+            move || write_audio(&path, begun, &stop)
+        };
+        let writers = vec![
+            std::thread::Builder::new().name("patient-video".into()).spawn(video)?,
+            std::thread::Builder::new().name("patient-audio".into()).spawn(audio)?,
+        ];
+        Ok(Self { program, stop, writers, pipes })
+    }
+}
+
+impl Drop for Patient {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The pipes' reader goes first, so that no writer is left waiting on a full pipe.
+        let _killed = self.program.kill();
+        for pipe in &self.pipes {
+            // A writer that still waits for its reader is let go by one.
+            let _opened = OpenOptions::new().read(true).write(true).open(pipe);
+        }
+        for writer in self.writers.drain(..) {
+            let _ended = writer.join();
+        }
+    }
+}
+
+fn fifo(dir: &Path, name: &str) -> Result<PathBuf> {
+    let path = dir.join(name);
+    if path.exists() {
+        std::fs::remove_file(&path)?;
+    }
+    let made = Command::new("mkfifo").arg(&path).status().context("mkfifo")?;
+    anyhow::ensure!(made.success(), "mkfifo {}", path.display());
+    Ok(path)
+}
+
+/// Sleeps until `at`; pacing is what makes the patient live.
+fn until(at: Instant) {
+    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+}
+
+fn write_video(path: &Path, phone: &Phone, begun: Instant, stop: &AtomicBool) {
+    let Ok(mut pipe) = OpenOptions::new().write(true).open(path) else { return };
+    let card = ClockCard::new(phone.size.0, phone.size.1);
+    for frame in 0_u32.. {
+        until(begun + Duration::from_secs(1) * frame / FPS);
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let reading = ClockReading {
+            drawn: MonoClock::now(),
+            frame,
+            beep: frame > 0 && frame % FPS == 0,
+            late: Duration::ZERO,
+            stream: phone.stream,
+        };
+        let picture = card.draw(&reading, f64::from(frame) / f64::from(FPS), reading.drawn);
+        // ffmpeg has gone: so has the call.
+        if pipe.write_all(picture.data()).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_audio(path: &Path, begun: Instant, stop: &AtomicBool) {
+    const BLOCK: u64 = 480;
+    let Ok(mut pipe) = OpenOptions::new().write(true).open(path) else { return };
+    for block in 0_u64.. {
+        until(begun + Duration::from_millis(10) * u32::try_from(block).unwrap_or(u32::MAX));
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let bytes: Vec<u8> = (block * BLOCK..(block + 1) * BLOCK).flat_map(|n| beep_sample(n).to_le_bytes()).collect();
+        if pipe.write_all(&bytes).is_err() {
+            return;
+        }
+    }
+}

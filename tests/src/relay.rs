@@ -1,0 +1,150 @@
+//! `visavis-relay` under test: started with a configuration on free ports, known by its ready line.
+
+use crate::program::Program;
+use crate::wait::wait_for;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Relay {
+    /// The process.
+    pub program: Program,
+    ready: Value,
+}
+
+/// Every server on a free loopback port, every path allowed.
+pub const EVERYTHING: &str = "rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nwebrtcAddress: 127.0.0.1:0\n\
+    webrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\napiAddress: 127.0.0.1:0\nmetrics: yes\nmetricsAddress: 127.0.0.1:0\n\
+    logLevel: debug\npaths: {all_others: }\n";
+
+/// The program, as the test runner built it or as cargo leaves it.
+pub fn binary(variable: &str, name: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            let mut path = std::env::current_exe().unwrap_or_default();
+            path.pop();
+            path.pop();
+            path.join(name)
+        },
+        PathBuf::from,
+    )
+}
+
+impl Relay {
+    /// Starts it with `config`, and waits until it is up.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start(dir: &Path, config: &str) -> Result<Self> {
+        let file = dir.join("relay.yml");
+        std::fs::write(&file, config)?;
+        let mut command = Command::new(binary("VISAVIS_RELAY_BIN", "visavis-relay"));
+        let mut program = Program::start("relay", dir, command.arg("--ready-json").arg(&file))?;
+        let line = program.first_line(Duration::from_secs(20))?;
+        let ready = serde_json::from_str(&line).with_context(|| line.clone())?;
+        Ok(Self { program, ready })
+    }
+
+    /// `HOST:PORT` of a server, by its name in the ready line.
+    ///
+    /// # Errors
+    /// Where that server does not run.
+    pub fn address(&self, server: &str) -> Result<String> {
+        let address = self.ready.get(server).and_then(Value::as_str);
+        address.map(str::to_owned).with_context(|| format!("{server} does not run: {}", self.ready))
+    }
+
+    /// `rtmp://HOST:PORT/path`.
+    ///
+    /// # Errors
+    /// Where RTMP does not run.
+    pub fn rtmp(&self, path: &str) -> Result<String> {
+        Ok(format!("rtmp://{}/{path}", self.address("rtmp")?))
+    }
+
+    /// `http://HOST:PORT/path` on the port of HLS and HTTP-FLV.
+    ///
+    /// # Errors
+    /// Where HLS does not run.
+    pub fn hls(&self, path: &str) -> Result<String> {
+        Ok(format!("http://{}/{path}", self.address("hls")?))
+    }
+
+    /// `/v3/paths/list`, its items.
+    ///
+    /// # Errors
+    /// Where the API does not answer.
+    pub fn paths(&self) -> Result<Vec<Value>> {
+        self.list("paths")
+    }
+
+    /// `/v3/WHAT/list`, its items.
+    ///
+    /// # Errors
+    /// Where the API does not answer.
+    pub fn list(&self, what: &str) -> Result<Vec<Value>> {
+        let body = get(&self.address("api")?, &format!("/v3/{what}/list"))?;
+        let list: Value = serde_json::from_str(&body)?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Waits until `path` satisfies `condition`.
+    ///
+    /// # Errors
+    /// Where it does not in 15 s.
+    pub fn path_until(&self, path: &str, condition: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait_for(&format!("path {path}"), Duration::from_secs(15), || {
+            Ok(self.paths()?.into_iter().find(|p| p["name"] == path && condition(p)))
+        })
+    }
+
+    /// Waits until `path` has a publisher and tracks.
+    ///
+    /// # Errors
+    /// Where it does not in 15 s.
+    pub fn path_ready(&self, path: &str) -> Result<Value> {
+        self.path_until(path, |p| p["ready"] == true)
+    }
+
+    /// Ends it as a service manager does, and waits.
+    ///
+    /// # Errors
+    /// Where it does not end well.
+    pub fn stop(mut self) -> Result<()> {
+        self.program.signal("TERM")?;
+        self.program.succeed(Duration::from_secs(10))
+    }
+}
+
+/// One plain HTTP GET; the body of a 200.
+///
+/// # Errors
+/// Where there is no answer, or another status.
+pub fn get(address: &str, path: &str) -> Result<String> {
+    let (status, body) = request("GET", address, path)?;
+    if status != 200 {
+        bail!("GET {path}: {status} {body}");
+    }
+    Ok(body)
+}
+
+/// One plain HTTP request without a body: status and body.
+///
+/// # Errors
+/// Where there is no answer.
+pub fn request(method: &str, address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).with_context(|| head.to_owned())?;
+    Ok((status, body.to_owned()))
+}

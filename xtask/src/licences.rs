@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Write nothing; fail if the file would change.
     #[arg(long)]
     check: bool,
+    /// Write every licence text of every package into FILE instead, as it goes into the installers.
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    texts: Option<PathBuf>,
 }
 
 const FILE: &str = "THIRD-PARTY.md";
@@ -66,7 +69,11 @@ GTK, WebKitGTK and GStreamer are libraries of the system (LGPL), found there at 
 ";
 
 pub(crate) fn licences(args: &Args) -> Result<()> {
-    if args.check { check() } else { write() }
+    match &args.texts {
+        Some(path) => write_texts(path),
+        None if args.check => check(),
+        None => write(),
+    }
 }
 
 /// Fails if the list is stale or something in it may not be shipped.

@@ -64,20 +64,18 @@ async fn path(State(api): State<Api>, Path(name): Path<String>) -> Response {
 
 async fn rtmp_conns(State(api): State<Api>, page: Query<Page>) -> Response {
     let conns = api.rtmp.list();
-    page.of(
-        conns
-            .into_iter()
-            .map(|conn| RtmpConnView {
-                created: api.wall(conn.created),
-                remote_addr: conn.remote.to_string(),
-                state: state_name(conn.state),
-                path: conn.path,
-                id: conn.id,
-                inbound_bytes: conn.inbound_bytes,
-                outbound_bytes: conn.outbound_bytes,
-            })
-            .collect(),
-    )
+    page.of(conns
+        .into_iter()
+        .map(|conn| RtmpConnView {
+            created: api.wall(conn.created),
+            remote_addr: conn.remote.to_string(),
+            state: state_name(conn.state),
+            path: conn.path,
+            id: conn.id,
+            inbound_bytes: conn.inbound_bytes,
+            outbound_bytes: conn.outbound_bytes,
+        })
+        .collect())
 }
 
 fn failure(status: StatusCode, error: &str) -> Response {

@@ -45,10 +45,10 @@ impl HttpFlv {
         let Some(Ok(path)) = path_of(request.uri.path()).map(PathName::parse) else {
             return StatusCode::NOT_FOUND.into_response();
         };
-        let peer = request.extensions.get::<ConnectInfo<Peer>>().map_or_else(
-            || std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
-            |ConnectInfo(Peer(peer))| *peer,
-        );
+        let peer = request
+            .extensions
+            .get::<ConnectInfo<Peer>>()
+            .map_or_else(|| std::net::SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(Peer(peer))| *peer);
         let query = query_pairs(request.uri.query().unwrap_or_default());
         let access = AccessRequest { action: Action::Read, path, peer, query, bearer: None, basic: None };
         if let Err(refusal) = self.authorizer.authorize(&access).await {

@@ -54,7 +54,8 @@ impl Listener for Tuned {
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<Peer>();
     let stopping = stop.clone();
-    let server = axum::serve(Tuned(listener), service).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let server =
+        axum::serve(Tuned(listener), service).with_graceful_shutdown(async move { stopping.cancelled().await });
     let cut = async {
         stop.cancelled().await;
         tokio::time::sleep(GOODBYE).await;

@@ -76,7 +76,8 @@ impl Listening {
             .await
             .map_err(|_elapsed| ListenError::NoPublisher)?;
         let reader = self.hub.read(&base, info.clone(), start, self.clock.now())?;
-        let mut listener = Listener { listening: self.clone(), base, sound, info, start, reader, patience: None, derived: false };
+        let mut listener =
+            Listener { listening: self.clone(), base, sound, info, start, reader, patience: None, derived: false };
         // Known tracks decide now, so that a listener does not join the one path only to leave for the other.
         if let Some(tracks) = self.hub.tracks(&listener.base) {
             listener.choose(&tracks);

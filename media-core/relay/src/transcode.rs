@@ -132,7 +132,9 @@ impl Rendition {
                         self.carry(publisher, unit, sound);
                     }
                 }
-                Err(ReadError::Lagged(lagged)) => warn!(path = %self.name, missed = lagged.missed, "rendition fell behind"),
+                Err(ReadError::Lagged(lagged)) => {
+                    warn!(path = %self.name, missed = lagged.missed, "rendition fell behind")
+                }
                 Err(ReadError::Ended(_)) => {
                     self.hub.close(&self.name);
                     break;
@@ -153,7 +155,9 @@ impl Rendition {
             self.engine = match (track.codec(), self.audio) {
                 (have, want) if have == want => Engine::Pass,
                 (Codec::Opus, Codec::Aac) => self.made(OpusToAac::new(self.config).map(|e| Engine::ToAac(Box::new(e)))),
-                (Codec::Aac, Codec::Opus) => self.made(AacToOpus::new(self.config).map(|e| Engine::ToOpus(Box::new(e)))),
+                (Codec::Aac, Codec::Opus) => {
+                    self.made(AacToOpus::new(self.config).map(|e| Engine::ToOpus(Box::new(e))))
+                }
                 _ => Engine::Unknown,
             };
             let (clock, params) = self.announced(track)?;

@@ -1,6 +1,7 @@
 //! proto
 #[cfg(test)]
 mod fuzz_replay;
+pub mod hls;
 pub mod rtmp;
 pub mod rtp;
 pub mod whip;
@@ -8,6 +9,7 @@ pub mod whip;
 /// Entry points for the fuzzers.
 #[doc(hidden)]
 pub mod fuzz {
+    pub use crate::hls::fuzz::*;
     pub use crate::rtmp::fuzz::*;
     pub use crate::rtp::fuzz::*;
     pub use crate::whip::fuzz::*;

@@ -150,15 +150,19 @@ mod tests {
     #[test]
     fn corpora() {
         let hello = [&[3_u8][..], &[0; 3072]].concat();
-        replay("rtmp_handshake", fuzz_rtmp_handshake, &[
-            b"",
-            b"\x03",
-            b"GET / HTTP/1.1",
-            b"rtmp://u:p@h:1/a/b?c=%41\n?\n/",
-            b"rtmp://[::1]x/a",
-            b"://@:/?",
-            &hello,
-        ]);
+        replay(
+            "rtmp_handshake",
+            fuzz_rtmp_handshake,
+            &[
+                b"",
+                b"\x03",
+                b"GET / HTTP/1.1",
+                b"rtmp://u:p@h:1/a/b?c=%41\n?\n/",
+                b"rtmp://[::1]x/a",
+                b"://@:/?",
+                &hello,
+            ],
+        );
         let chunks: &[&[u8]] = &[
             b"",
             b"\x04",

@@ -1,9 +1,9 @@
-//! The machines against each other in virtual time, against `rml_rtmp`, and against ffmpeg over a real socket.
+//! The machines against each other in virtual time, against `rml_rtmp`, and against programs of others over real sockets.
 
 mod commands;
-mod ffmpeg;
 mod oracle;
 mod pair;
+mod programs;
 
 use super::*;
 

@@ -180,6 +180,13 @@ describe.each<[Language]>([['en'], ['zh-CN']])('what goes wrong, in %s', (langua
     }
   });
 
+  it('two ports at once, each with its cure', async () => {
+    const taken = (setting: string, port: number) => ({ kind: 'portTaken', setting, port, program: null, free: port + 2 }) as const;
+    await open(view({ settings: settings({ language }), visit: visit({ notices: [taken('rtmp', 1935), taken('hls', 8888)] }) }));
+    expect(screen.getByRole('button', { name: t.notices.usePort(1937) })).toBeInTheDocument();
+    expect(screen.getByRole('button', { name: t.notices.usePort(8890) })).toBeInTheDocument();
+  });
+
   it('what is no error of the shell is said too', async () => {
     const { ipc, user } = await open(view({ settings: settings({ language }) }));
     ipc.fail('start_consultation', 'command start_consultation not found');

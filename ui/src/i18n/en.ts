@@ -160,7 +160,7 @@ export const en = {
     good: 'Good',
     weak: 'Weak',
     lost: 'Lost',
-    unknown: 'Not measured',
+    unknown: 'Delay',
     seconds: (s: string) => `${s} s`,
     about: (s: string) => `about ${s} s`,
     goodTitle: 'Picture and sound are good',

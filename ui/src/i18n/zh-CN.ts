@@ -156,7 +156,7 @@ export const zhCN: Dictionary = {
     good: '良好',
     weak: '较差',
     lost: '中断',
-    unknown: '尚未测得',
+    unknown: '延迟',
     seconds: (s) => `${s} 秒`,
     about: (s) => `约 ${s} 秒`,
     goodTitle: '画面与声音良好',

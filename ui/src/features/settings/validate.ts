@@ -46,11 +46,19 @@ export function serverAddress(t: Dictionary, text: string): Problem {
   const words = t.settings.invalid;
   const trimmed = text.trim();
   if (trimmed === '') return words.addressMissing;
-  if (/^https?:\/\//i.test(trimmed)) return URL.canParse(trimmed) ? null : words.address;
+  if (/^https?:\/\//i.test(trimmed)) return isUrl(trimmed) ? null : words.address;
   const match = HOST.exec(trimmed);
   if (match === null) return words.address;
   const number = match[4] === undefined ? 1 : Number(match[4]);
   return number >= 1 && number <= 65535 ? null : words.address;
+}
+
+function isUrl(text: string): boolean {
+  try {
+    return new URL(text).hostname !== '';
+  } catch {
+    return false;
+  }
 }
 
 export function wholeNumber(text: string): number | null {

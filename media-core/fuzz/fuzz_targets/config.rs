@@ -1,0 +1,3 @@
+//! Shim for `relay::config::fuzz::fuzz_config`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| relay::config::fuzz::fuzz_config(data));

@@ -19,8 +19,9 @@ use crate::process;
 const TURN: Duration = Duration::from_millis(120);
 /// How often a step that says nothing shows that it lives, where there is no terminal.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
-/// So much of a log is shown when its step fails.
-const TAIL_LINES: usize = 60;
+/// So much of a log's beginning and end is shown when its step fails.
+const HEAD_LINES: usize = 20;
+const TAIL_LINES: usize = 40;
 
 /// Runs a step whose programs speak for themselves (cargo, a test runner): a line before it, a line after it.
 pub(crate) fn step<T>(title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -67,7 +68,7 @@ pub(crate) fn quiet(title: &str, log_name: &str, command: &mut Command) -> Resul
     let word = if status.success() { "done" } else { "FAILED" };
     eprintln!("{}==> {title}: {word} ({})   ", if terminal { "\r" } else { "" }, elapsed(begun.elapsed()));
     if !status.success() {
-        eprint!("{}", tail(&path));
+        eprint!("{}", excerpt(&path));
         bail!("`{}` ended with {status}; all it said is in {}", process::line(command), path.display());
     }
     Ok(())
@@ -82,10 +83,21 @@ pub(crate) fn elapsed(time: Duration) -> String {
     }
 }
 
-fn tail(path: &Path) -> String {
+/// The beginning and the end of a log: some programs say first what went wrong, some last.
+fn excerpt(path: &Path) -> String {
     let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| format!("    {line}\n")).collect()
+    let cut = lines.len().saturating_sub(HEAD_LINES + TAIL_LINES);
+    let mut shown = String::new();
+    for (number, line) in lines.iter().enumerate() {
+        if cut > 0 && number == HEAD_LINES {
+            shown += &format!("    … {cut} lines …\n");
+        }
+        if number < HEAD_LINES || number >= HEAD_LINES + cut {
+            shown += &format!("    {line}\n");
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -99,6 +111,27 @@ mod tests {
         {
             assert_eq!(elapsed(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn long_logs_are_cut_in_the_middle() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("log");
+        let write =
+            |count: usize| std::fs::write(&path, (0..count).map(|number| format!("<{number}>\n")).collect::<String>());
+        write(HEAD_LINES + TAIL_LINES)?;
+        assert_eq!(excerpt(&path).lines().count(), HEAD_LINES + TAIL_LINES);
+        write(1000)?;
+        let shown = excerpt(&path);
+        assert_eq!(shown.lines().count(), HEAD_LINES + TAIL_LINES + 1);
+        assert!(
+            shown.contains("<19>")
+                && !shown.contains("<20>")
+                && shown.contains("… 940 lines …")
+                && shown.contains("<960>"),
+            "{shown}"
+        );
+        Ok(())
     }
 
     #[test]

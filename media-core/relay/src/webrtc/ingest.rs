@@ -246,7 +246,7 @@ mod tests {
             for (i, payload) in payloads.into_iter().enumerate() {
                 let marker = i == last;
                 let header = Header { marker, sequence: self.sequence, timestamp: ms * 90, ..Header::default() };
-                self.sequence += 1;
+                self.sequence = self.sequence.wrapping_add(1);
                 if !missing.contains(&i) {
                     self.ingest.packet(MediaKind::Video, Packet { header, payload }, at(u64::from(ms)));
                 }

@@ -7,6 +7,7 @@
 mod access;
 mod addresses;
 pub mod client;
+mod delivery;
 mod http;
 mod ingest;
 mod mux;
@@ -14,6 +15,8 @@ mod peer;
 mod registry;
 mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use http::{router, serve};

@@ -3,16 +3,14 @@
 //! Belongs here: everything that touches `rtc`. Not here: sockets (`mux`), media (`ingest`).
 
 use super::addresses::candidate_lines;
+use super::delivery::{Delivery, is_keyframe_request};
 use super::transport::{Event, IceCredentials, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
 use media::MediaKind;
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Header, Packet};
 use proto::whip::{OfferedCodec, SessionText, Taken};
-use rtc::interceptor::{
-    Attribute, Interceptor, NackGeneratorBuilder, NackResponderBuilder, Packet as ChainPacket, Registry, Slot,
-    StreamInfo, TaggedPacket,
-};
+use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
@@ -25,13 +23,13 @@ use rtc::peer_connection::sdp::RTCSessionDescription;
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error as RtcError;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
+use std::any::Any;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -147,7 +145,7 @@ impl Peer {
         self.events.push_back(Event::Rtp(kind, Packet { header, payload: packet.payload }));
     }
 
-    fn rtcp(&mut self, packet: &dyn std::any::Any) {
+    fn rtcp(&mut self, packet: &dyn Any) {
         if let Some(report) = packet.downcast_ref::<SenderReport>() {
             let kind = match Some(report.ssrc) {
                 ssrc if ssrc == self.video_ssrc => MediaKind::Video,
@@ -298,7 +296,8 @@ fn interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
         .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).build());
     let registry = configure_twcc_receiver_only(registry, engine)?;
     let registry = configure_rtcp_reports(registry);
-    Ok(registry.with(Slot::from(DELIVERY), Delivery::default()))
+    let wanted = |p: &dyn Any| p.is::<SenderReport>() || is_keyframe_request(p);
+    Ok(registry.with(Slot::from(Delivery::SLOT), Delivery::new(wanted)))
 }
 
 fn set_remote(connection: &mut RTCPeerConnection, offer: String, now: Instant) -> Result<(), TransportError> {
@@ -365,60 +364,6 @@ fn push_candidates(out: &mut String, addresses: &[SocketAddr]) {
         out.push_str("\r\n");
     }
     out.push_str("a=end-of-candidates\r\n");
-}
-
-fn is_keyframe_request(packet: &dyn std::any::Any) -> bool {
-    packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
-}
-
-/// Behind the report generators at 10 000 and 11 000, which must see everything first.
-const DELIVERY: usize = 11_500;
-
-/// Lets sender reports and key frame requests through to the application; all other RTCP ends with the interceptors.
-#[derive(Default)]
-struct Delivery {
-    inbound: VecDeque<TaggedPacket>,
-    outbound: VecDeque<TaggedPacket>,
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Delivery {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = RtcError;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut tagged: TaggedPacket) -> Result<(), RtcError> {
-        if let ChainPacket::Rtcp(packets) = &mut tagged.message.packet {
-            packets.retain(|p| p.as_any().is::<SenderReport>() || is_keyframe_request(p.as_any()));
-            if packets.is_empty() {
-                return Ok(());
-            }
-            tagged.message.add(Attribute::DeliverToApplication);
-        }
-        self.inbound.push_back(tagged);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, tagged: TaggedPacket) -> Result<(), RtcError> {
-        self.outbound.push_back(tagged);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.outbound.pop_front()
-    }
-}
-
-impl Interceptor for Delivery {
-    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 //!
 //! Belongs here: one module a capability. Not here: tests (`tests/`), anything the product uses.
 
+pub mod app;
 pub mod content;
+pub mod desktop;
 pub mod ffmpeg;
+pub mod http;
 pub mod patient;
 pub mod program;
 pub mod relay;

@@ -1,11 +1,10 @@
 //! `visavis-relay` under test: started with a configuration on free ports, known by its ready line.
 
+use crate::http::get;
 use crate::program::Program;
 use crate::wait::wait_for;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -120,31 +119,4 @@ impl Relay {
         self.program.signal("TERM")?;
         self.program.succeed(Duration::from_secs(10))
     }
-}
-
-/// One plain HTTP GET; the body of a 200.
-///
-/// # Errors
-/// Where there is no answer, or another status.
-pub fn get(address: &str, path: &str) -> Result<String> {
-    let (status, body) = request("GET", address, path)?;
-    if status != 200 {
-        bail!("GET {path}: {status} {body}");
-    }
-    Ok(body)
-}
-
-/// One plain HTTP request without a body: status and body.
-///
-/// # Errors
-/// Where there is no answer.
-pub fn request(method: &str, address: &str, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(15)))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).with_context(|| head.to_owned())?;
-    Ok((status, body.to_owned()))
 }

@@ -4,9 +4,10 @@
 use anyhow::{Result, ensure};
 use e2e::content::Content;
 use e2e::ffmpeg::pull;
+use e2e::http::request;
 use e2e::patient::{Patient, Phone};
 use e2e::program::output_dir;
-use e2e::relay::{EVERYTHING, Relay, request};
+use e2e::relay::{EVERYTHING, Relay};
 use e2e::wait::wait_for;
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,0 +1,343 @@
+//! The picture's way: camera, own picture, encoder, path.
+//!
+//! Belongs here: the thread `video-encode`, what is encoded when (pictures, or the still card where there are none), key pictures
+//! and bitrate on demand. Not here: sound (`audio`), when a device is opened (`keeper`).
+
+use super::keeper::{Keeper, Kept, state_of};
+use super::{AUDIO, DeviceState, OnAir, Outlet, Reports, VIDEO, Wanted};
+use crate::player::Windows;
+use codec::{EncoderConfig, Fit, H264Encoder, scale};
+use device::synthetic::{SyntheticCamera, SyntheticConfig, still_card};
+use device::{
+    Camera, CameraConfig, DeviceError, LatestReceiver, LatestSender, MonoClock, VideoEvent, VideoSource, latest,
+};
+use media::{AccessUnit, ClockRate, CodecParams, H264Unit, MonoTime, OpusParams, Picture, Track, TrackSet, UnitKind};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The own picture beside the patient's: larger than it is ever drawn, small enough to be sent as it is.
+const OWN: (u32, u32) = (320, 240);
+/// A camera slower than this is no camera; then the still card says that somebody is there.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Two still cards a second: a listener that joins waits at most half a second, and it costs nothing.
+const CARD_EVERY: Duration = Duration::from_millis(500);
+/// A key picture a second, whatever the rate is: a new listener, and HLS' segments, count on it.
+const KEY_EVERY: Duration = Duration::from_secs(1);
+/// A wish for a lower bitrate holds this long after it was last heard.
+const BITRATE_HOLDS: Duration = Duration::from_secs(5);
+
+/// What the camera's keeper is told.
+#[derive(Debug, Clone, PartialEq)]
+struct WantCamera {
+    camera: CameraConfig,
+    twin: SyntheticConfig,
+    by_choice: bool,
+}
+
+#[derive(Debug)]
+struct Control {
+    config: EncoderConfig,
+    off: bool,
+    /// The own picture is shown as a mirror: only what a real camera sees.
+    mirrored: bool,
+    encode_ms: Option<f32>,
+    stop: bool,
+}
+
+/// Camera, encoder and their threads.
+pub(crate) struct VideoPipeline {
+    keeper: Keeper<WantCamera>,
+    control: Arc<Mutex<Control>>,
+    want: Mutex<Option<WantCamera>>,
+}
+
+impl VideoPipeline {
+    /// Starts the threads; no camera is opened yet.
+    ///
+    /// # Errors
+    /// What the system says where no thread can be started.
+    pub(crate) fn start(outlet: Outlet, windows: Windows, reports: Reports) -> std::io::Result<Self> {
+        let (sender, receiver) = latest();
+        let config = EncoderConfig::new(640, 480, 30, 1_200_000);
+        let control =
+            Arc::new(Mutex::new(Control { config, off: false, mirrored: false, encode_ms: None, stop: false }));
+        let kept = KeptCamera {
+            pictures: Arc::new(sender),
+            source: None,
+            control: Arc::clone(&control),
+            reports,
+            live: Arc::default(),
+        };
+        let keeper = Keeper::start("camera", kept)?;
+        let encode = Encode {
+            control: Arc::clone(&control),
+            outlet,
+            windows,
+            running: None,
+            last_picture: None,
+            last_card: None,
+        };
+        std::thread::Builder::new().name("video-encode".into()).spawn(move || encode.run(&receiver))?;
+        Ok(Self { keeper, control, want: Mutex::new(None) })
+    }
+
+    /// Changes camera, size, rate or bitrate.
+    pub(crate) fn want(&self, wanted: &Wanted, twin: SyntheticConfig, by_choice: bool) {
+        let camera =
+            CameraConfig { id: wanted.camera.clone(), width: wanted.width, height: wanted.height, fps: wanted.fps };
+        let want = WantCamera { camera, twin, by_choice };
+        let mut control = self.control.lock();
+        // Key pictures go by time; the encoder's own count is only a backstop for rates that were promised and not kept.
+        control.config = EncoderConfig {
+            gop: wanted.fps.saturating_mul(4),
+            ..EncoderConfig::new(wanted.width, wanted.height, wanted.fps, wanted.bitrate)
+        };
+        let off = control.off;
+        drop(control);
+        *self.want.lock() = Some(want.clone());
+        if !off {
+            self.keeper.want(Some(want));
+        }
+    }
+
+    /// Releases the camera, or takes it again.
+    pub(crate) fn set_off(&self, off: bool) {
+        self.control.lock().off = off;
+        let want = if off { None } else { self.want.lock().clone() };
+        self.keeper.want(want);
+    }
+
+    /// Looks for the camera now.
+    pub(crate) fn probe(&self) {
+        self.keeper.probe();
+    }
+
+    /// What encoding a picture takes, in milliseconds.
+    pub(crate) fn encode_ms(&self) -> Option<f32> {
+        self.control.lock().encode_ms
+    }
+}
+
+impl Drop for VideoPipeline {
+    fn drop(&mut self) {
+        self.control.lock().stop = true;
+    }
+}
+
+struct KeptCamera {
+    pictures: Arc<LatestSender>,
+    source: Option<Box<dyn VideoSource>>,
+    control: Arc<Mutex<Control>>,
+    reports: Reports,
+    /// Which source's events count: a device that was replaced reports nothing more.
+    live: Arc<AtomicBool>,
+}
+
+impl KeptCamera {
+    fn start(&mut self, mut source: Box<dyn VideoSource>, mirrored: bool) -> Result<String, DeviceError> {
+        let name = source.name().to_owned();
+        let (pictures, reports, live) =
+            (Arc::clone(&self.pictures), self.reports.clone(), Arc::new(AtomicBool::new(true)));
+        let (still_live, lost_name) = (Arc::clone(&live), name.clone());
+        source.start(Box::new(move |event| {
+            if !still_live.load(Ordering::Relaxed) {
+                return;
+            }
+            match event {
+                VideoEvent::Picture(picture) => pictures.send(picture),
+                VideoEvent::Lost(error) => {
+                    tracing::warn!(%error, "the camera was lost");
+                    let state = match state_of(&error) {
+                        DeviceState::Missing => DeviceState::Lost { name: lost_name.clone() },
+                        DeviceState::Lost { .. } => DeviceState::Lost { name: lost_name.clone() },
+                        other => other,
+                    };
+                    reports.update(|s| s.camera = state);
+                }
+                VideoEvent::Restored => reports.update(|s| s.camera = DeviceState::Open { name: lost_name.clone() }),
+            }
+        }))?;
+        self.close();
+        self.live = live;
+        self.source = Some(source);
+        self.control.lock().mirrored = mirrored;
+        Ok(name)
+    }
+}
+
+impl Kept for KeptCamera {
+    type Want = WantCamera;
+
+    fn open(&mut self, want: &WantCamera) -> Result<String, DeviceError> {
+        self.start(Box::new(Camera::new(want.camera.clone())), true)
+    }
+
+    fn stand_in(&mut self, want: &WantCamera) -> bool {
+        self.start(Box::new(SyntheticCamera::new(want.twin)), false).is_ok()
+    }
+
+    fn wants_twin(want: &WantCamera) -> bool {
+        want.by_choice
+    }
+
+    fn close(&mut self) {
+        self.live.store(false, Ordering::Relaxed);
+        if let Some(mut source) = self.source.take() {
+            source.stop();
+        }
+    }
+
+    fn report(&mut self, state: DeviceState) {
+        self.reports.update(|s| s.camera = state);
+    }
+}
+
+/// The encoder of one visit.
+struct Running {
+    on_air: OnAir,
+    encoder: H264Encoder,
+    last_key: Option<MonoTime>,
+    params: Option<Arc<CodecParams>>,
+    bitrate_wished: Option<MonoTime>,
+}
+
+struct Encode {
+    control: Arc<Mutex<Control>>,
+    outlet: Outlet,
+    windows: Windows,
+    running: Option<Running>,
+    last_picture: Option<MonoTime>,
+    last_card: Option<MonoTime>,
+}
+
+impl Encode {
+    fn run(mut self, pictures: &LatestReceiver) {
+        loop {
+            let picture = pictures.recv(CARD_EVERY / 4);
+            let (config, off, mirrored) = {
+                let control = self.control.lock();
+                if control.stop {
+                    return;
+                }
+                (control.config, control.off, control.mirrored)
+            };
+            let now = MonoClock::now();
+            match picture.filter(|_| !off) {
+                Some(picture) => {
+                    self.last_picture = Some(now);
+                    self.take(&picture, mirrored, config, now);
+                }
+                None => self.card(config, off, now),
+            }
+        }
+    }
+
+    /// The still card, where there is nothing else to show and its time has come.
+    fn card(&mut self, config: EncoderConfig, off: bool, now: MonoTime) {
+        let waiting = self.last_picture.is_none_or(|last| now.since(last) >= PATIENCE);
+        let due = self.last_card.is_none_or(|last| now.since(last) >= CARD_EVERY);
+        if (off || waiting) && due {
+            self.last_card = Some(now);
+            self.take(&still_card(config.width, config.height, now), false, config, now);
+        }
+    }
+
+    fn take(&mut self, picture: &Picture, mirrored: bool, config: EncoderConfig, now: MonoTime) {
+        // The visit first: the own picture is only for the eye that can wait a millisecond.
+        self.encode(picture, config, now);
+        if self.windows.any() {
+            match scale(picture, OWN.0, OWN.1, Fit::Inside) {
+                Ok(small) => self.windows.show_own(small, mirrored),
+                Err(error) => tracing::warn!(%error, "the own picture"),
+            }
+        }
+    }
+
+    fn encode(&mut self, picture: &Picture, config: EncoderConfig, now: MonoTime) {
+        let Some(on_air) = self.outlet.on_air() else {
+            self.running = None;
+            return;
+        };
+        let other = |r: &Running| !Arc::ptr_eq(&r.on_air.publisher, &on_air.publisher);
+        if self.running.as_ref().is_none_or(other) {
+            match H264Encoder::new(config) {
+                Ok(encoder) => {
+                    self.running =
+                        Some(Running { on_air, encoder, last_key: None, params: None, bitrate_wished: None });
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no encoder");
+                    return;
+                }
+            }
+        }
+        let Some(running) = &mut self.running else { return };
+        match running.encode(picture, config, now) {
+            Ok(()) => {
+                let took = MonoClock::now().since(now).as_secs_f32() * 1000.0;
+                let mut control = self.control.lock();
+                control.encode_ms = Some(control.encode_ms.map_or(took, |old| old + (took - old) * 0.1));
+            }
+            Err(error) => tracing::warn!(%error, "a picture was not encoded"),
+        }
+    }
+}
+
+impl Running {
+    fn encode(&mut self, picture: &Picture, config: EncoderConfig, now: MonoTime) -> Result<(), codec::CodecError> {
+        let Some(time) = self.on_air.time(picture.captured(), ClockRate::VIDEO) else { return Ok(()) };
+        // Cameras give the size nearest to what was asked; listeners get what was asked.
+        let fitted = scale(picture, config.width, config.height, Fit::Bars)?;
+        self.follow_bitrate(config, now)?;
+        let wished = self.on_air.publisher.feedback().keyframe;
+        let due = self.last_key.is_none_or(|last| now.since(last) + Duration::from_millis(10) >= KEY_EVERY);
+        let Some(H264Unit { kind, params, payload }) = self.encoder.encode(&fitted, wished || due)? else {
+            return Ok(());
+        };
+        if kind == UnitKind::Key {
+            self.last_key = Some(now);
+        }
+        if self.params.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &params)) {
+            self.on_air.publisher.set_tracks(tracks(&params));
+            self.params = Some(Arc::clone(&params));
+        }
+        let unit = AccessUnit {
+            track: VIDEO,
+            dts: time,
+            pts: time,
+            duration: None,
+            kind,
+            captured: Some(picture.captured()),
+            params,
+            payload,
+        };
+        self.on_air.publisher.write(unit, MonoClock::now());
+        Ok(())
+    }
+
+    /// The settings' bitrate, or what a listener's network can carry, whichever is lower.
+    fn follow_bitrate(&mut self, config: EncoderConfig, now: MonoTime) -> Result<(), codec::CodecError> {
+        let wish = self.on_air.publisher.feedback().bitrate;
+        let wanted = match (wish, self.bitrate_wished) {
+            (Some(wish), _) => {
+                self.bitrate_wished = Some(now);
+                wish.min(config.bitrate)
+            }
+            (None, Some(last)) if now.since(last) < BITRATE_HOLDS => self.encoder.config().bitrate.min(config.bitrate),
+            (None, _) => {
+                self.bitrate_wished = None;
+                config.bitrate
+            }
+        };
+        if wanted != self.encoder.config().bitrate { self.encoder.set_bitrate(wanted) } else { Ok(()) }
+    }
+}
+
+fn tracks(video: &Arc<CodecParams>) -> TrackSet {
+    TrackSet::new([
+        Track { id: VIDEO, clock: ClockRate::VIDEO, params: Arc::clone(video) },
+        Track { id: AUDIO, clock: ClockRate::AUDIO_48K, params: Arc::new(CodecParams::Opus(OpusParams::WEBRTC)) },
+    ])
+}

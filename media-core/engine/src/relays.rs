@@ -1,0 +1,121 @@
+//! The relay on this computer, as a consultation sees it: a hub, ports that are bound with the visit and free after it.
+//!
+//! Belongs here: turning settings into the relay's configuration and its refusals into words the window has. Not here: what the
+//! relay does (`relay`), when it runs (`consultation`).
+
+use crate::settings::Ports;
+use device::MonoClock;
+use hub::{Hub, PathName};
+use relay::access::{Visit, VisitPath};
+use relay::{Clock, PortTaken, Relay, RelayConfig, StartError};
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A future that is boxed, so that relays can stand behind a trait.
+pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a visit needs of a relay.
+#[derive(Debug, Clone)]
+pub(crate) struct RelayOrder {
+    pub(crate) address: IpAddr,
+    pub(crate) ports: Ports,
+    pub(crate) doctor: PathName,
+    pub(crate) patient: PathName,
+    pub(crate) token: String,
+    /// Names work without the token too.
+    pub(crate) open: bool,
+}
+
+/// Why there is no relay.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum RelayError {
+    /// Another program has the port.
+    #[error("port {port} ({setting}) is taken")]
+    PortTaken { setting: String, port: u16, program: Option<String>, free: Option<u16> },
+    /// Everything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Starts relays; a test has one of its own.
+pub(crate) trait Relays: Send + Sync {
+    /// Binds every port, or none.
+    fn start(&self, order: RelayOrder) -> Later<Result<Box<dyn RunningRelay>, RelayError>>;
+}
+
+/// A relay that runs.
+pub(crate) trait RunningRelay: Send + Sync {
+    /// Its hub.
+    fn hub(&self) -> Hub;
+
+    /// Ends it; every port is free afterwards.
+    fn stop(self: Box<Self>) -> Later<()>;
+}
+
+/// The relay inside this program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Embedded;
+
+impl Relays for Embedded {
+    fn start(&self, order: RelayOrder) -> Later<Result<Box<dyn RunningRelay>, RelayError>> {
+        Box::pin(async move {
+            let relay = Relay::start(config(&order)).await.map_err(RelayError::from)?;
+            Ok(Box::new(EmbeddedRelay(relay)) as Box<dyn RunningRelay>)
+        })
+    }
+}
+
+struct EmbeddedRelay(Relay);
+
+impl RunningRelay for EmbeddedRelay {
+    fn hub(&self) -> Hub {
+        self.0.hub().clone()
+    }
+
+    fn stop(self: Box<Self>) -> Later<()> {
+        Box::pin(self.0.stop())
+    }
+}
+
+fn config(order: &RelayOrder) -> RelayConfig {
+    let at = |port| Some(SocketAddr::new(order.address, port));
+    let read = (!order.open).then(|| order.token.clone());
+    let paths = [
+        // The doctor's stream is written straight into the hub; nobody else may publish it.
+        VisitPath { path: order.doctor.clone(), publish: None, read: read.clone() },
+        VisitPath { path: order.patient.clone(), publish: Some(order.token.clone()), read },
+    ];
+    RelayConfig {
+        rtmp: at(order.ports.rtmp),
+        hls: at(order.ports.hls),
+        authorizer: Arc::new(Visit::new(paths.to_vec(), order.open)),
+        // Capture times and arrival times are compared, so they come from one clock.
+        clock: Clock::new(MonoClock::now),
+        ..RelayConfig::default()
+    }
+}
+
+impl From<StartError> for RelayError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::PortTaken(PortTaken { setting, port, program, free }) => {
+                Self::PortTaken { setting: port_name(setting).into(), port, program, free }
+            }
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+/// The window's name for the setting that the relay's configuration calls otherwise.
+fn port_name(setting: &str) -> &str {
+    match setting {
+        "rtmpAddress" => "rtmp",
+        "hlsAddress" => "hls",
+        "webrtcAddress" => "webrtcHttp",
+        "webrtcLocalUDPAddress" => "webrtcUdp",
+        other => other,
+    }
+}

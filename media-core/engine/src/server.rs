@@ -1,0 +1,346 @@
+//! A server elsewhere: the doctor's stream goes there by WHIP, the patient's comes from there by RTMP.
+//!
+//! Both directions are tried again for as long as the visit lasts, each by itself, with backoff; the first failure is known
+//! within five seconds.
+//!
+//! Belongs here: addresses, what a failure means to a person, trying again. Not here: the protocols (`relay`), pauses
+//! (`supervise`).
+
+use crate::supervise::Backoff;
+use device::MonoClock;
+use hub::{Hub, PathName, ReaderInfo, Start};
+use relay::Clock;
+use relay::rtmp::{PullError, RtmpUrl};
+use relay::webrtc::client::{ClientState, ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// WHIP's port at a server that names none.
+const WHIP_PORT: u16 = 8889;
+/// RTMP's port at a server; the address names the one for WHIP.
+const RTMP_PORT: u16 = 1935;
+/// A person waits this long for the first word; the attempt itself may go on.
+const FIRST_WORD: Duration = Duration::from_millis(4_500);
+
+/// Why a server is of no use at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ServerError {
+    /// Nobody accepts connections there, or the name means nothing.
+    #[error("{address} refuses the connection")]
+    Refused {
+        /// Whose address.
+        address: String,
+    },
+    /// It does not answer in time.
+    #[error("{address} does not answer")]
+    Timeout {
+        /// Whose address.
+        address: String,
+    },
+    /// It wants other credentials.
+    #[error("{address} refuses the credentials")]
+    Unauthorized {
+        /// Whose address.
+        address: String,
+    },
+    /// It has no such stream.
+    #[error("{address} knows no such stream")]
+    NotFound {
+        /// Whose address.
+        address: String,
+    },
+    /// Something else.
+    #[error("{address}: {detail}")]
+    Other {
+        /// Whose address.
+        address: String,
+        /// In the server's or the system's words.
+        detail: String,
+    },
+}
+
+/// How the way to the server is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct LinkState {
+    pub(crate) connected: bool,
+    /// Failures in a row, the last of them, and when the next try comes.
+    pub(crate) failed: Option<(u32, ServerError, SystemTime)>,
+    pub(crate) round_trip: Option<Duration>,
+}
+
+/// Where, and with what rights.
+#[derive(Clone)]
+pub(crate) struct ServerTarget {
+    /// As the user wrote it.
+    pub(crate) address: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) doctor: PathName,
+    pub(crate) patient: PathName,
+}
+
+impl ServerTarget {
+    /// `http(s)://HOST:PORT/PATH/whip`; the scheme is http and the port 8889 where the address names none.
+    fn whip(&self) -> WhipTarget {
+        let (scheme, host, port, prefix) = split(&self.address);
+        let port = port.map_or_else(
+            || if self.address.contains("://") { String::new() } else { format!(":{WHIP_PORT}") },
+            |p| format!(":{p}"),
+        );
+        let auth = match (self.user.is_empty(), self.password.is_empty()) {
+            (true, true) => WhipAuth::None,
+            (true, false) => WhipAuth::Bearer(self.password.clone()),
+            (false, _) => WhipAuth::Basic { user: self.user.clone(), password: self.password.clone() },
+        };
+        WhipTarget {
+            url: format!("{scheme}://{host}{port}{prefix}/{}/whip", self.doctor),
+            auth,
+            ice_servers: Vec::new(),
+        }
+    }
+
+    /// The host alone.
+    pub(crate) fn host(&self) -> &str {
+        split(&self.address).1
+    }
+
+    /// `rtmp://HOST:1935/PATH`, credentials in the query as MediaMTX takes them.
+    fn rtmp(&self) -> String {
+        let (_, host, _, _) = split(&self.address);
+        let query = match (self.user.is_empty(), self.password.is_empty()) {
+            (true, true) => String::new(),
+            (true, false) => format!("?token={}", encode(&self.password)),
+            (false, _) => format!("?user={}&pass={}", encode(&self.user), encode(&self.password)),
+        };
+        format!("rtmp://{host}:{RTMP_PORT}/{}{query}", self.patient)
+    }
+}
+
+/// The running link; dropping it ends both directions.
+pub(crate) struct ServerLink {
+    stop: CancellationToken,
+    retry: Arc<Notify>,
+    state: watch::Receiver<LinkState>,
+    done: tokio::task::JoinHandle<()>,
+}
+
+impl ServerLink {
+    /// Begins to publish `target.doctor` from `hub` and to pull `target.patient` into it. Within the engine's runtime.
+    pub(crate) fn start(hub: Hub, target: ServerTarget, bell: Arc<Notify>) -> Self {
+        let (stop, retry) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let (sender, state) = watch::channel(LinkState::default());
+        let up = publish(hub.clone(), target.clone(), stop.clone(), Arc::clone(&retry), sender, bell);
+        let down = pull(hub, target, stop.clone(), Arc::clone(&retry));
+        let done = tokio::spawn(async move {
+            tokio::join!(up, down);
+        });
+        Self { stop, retry, state, done }
+    }
+
+    /// How it is now.
+    pub(crate) fn state(&self) -> LinkState {
+        self.state.borrow().clone()
+    }
+
+    /// Tries again now.
+    pub(crate) fn retry_now(&self) {
+        self.retry.notify_waiters();
+    }
+
+    /// Ends both directions; the server is told.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        // The farewell is one HTTP request; a server that does not answer it is not waited for longer than this.
+        if tokio::time::timeout(Duration::from_secs(3), self.done).await.is_err() {
+            tracing::debug!("the server did not take the farewell");
+        }
+    }
+}
+
+async fn publish(
+    hub: Hub,
+    target: ServerTarget,
+    stop: CancellationToken,
+    retry: Arc<Notify>,
+    state: watch::Sender<LinkState>,
+    bell: Arc<Notify>,
+) {
+    let (whip, mut backoff) = (target.whip(), Backoff::new());
+    let set = |new: LinkState| {
+        if state.send_if_modified(|old| std::mem::replace(old, new.clone()) != new) {
+            bell.notify_one();
+        }
+    };
+    while !stop.is_cancelled() {
+        let (status, mut watched) = watch::channel(ClientStatus::default());
+        let info = ReaderInfo { kind: "whipClient", id: target.address.clone() };
+        let mut reader = match hub.read(&target.doctor, info, Start::Soonest, MonoClock::now()) {
+            Ok(reader) => reader,
+            Err(error) => {
+                tracing::error!(%error, "the doctor's path cannot be read");
+                return;
+            }
+        };
+        let publishing = WhipClient::publish(&whip, &mut reader, &status, stop.cancelled());
+        tokio::pin!(publishing);
+        let slow = tokio::time::sleep(FIRST_WORD);
+        tokio::pin!(slow);
+        let mut said = false;
+        let result = loop {
+            tokio::select! {
+                result = &mut publishing => break result,
+                changed = watched.changed() => {
+                    let now = *watched.borrow_and_update();
+                    if changed.is_ok() && now.state == ClientState::Connected {
+                        backoff.succeeded();
+                        said = true;
+                        set(LinkState { connected: true, failed: None, round_trip: now.round_trip });
+                    }
+                }
+                () = &mut slow, if !said => {
+                    said = true;
+                    let error = ServerError::Timeout { address: target.address.clone() };
+                    set(LinkState { connected: false, failed: Some((backoff.attempts() + 1, error, SystemTime::now())), round_trip: None });
+                }
+            }
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        let error = match result {
+            Ok(()) => ServerError::Other { address: target.address.clone(), detail: "the stream ended".into() },
+            Err(error) => whip_error(&error, &target.address),
+        };
+        let pause = backoff.failed(rand::random());
+        tracing::warn!(%error, ?pause, "publishing to the server");
+        let again = SystemTime::now() + pause;
+        set(LinkState { connected: false, failed: Some((backoff.attempts(), error, again)), round_trip: None });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = retry.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn pull(hub: Hub, target: ServerTarget, stop: CancellationToken, retry: Arc<Notify>) {
+    let url = match RtmpUrl::parse(&target.rtmp()) {
+        Ok(url) => url,
+        Err(error) => {
+            tracing::error!(%error, "the server's address is no RTMP address");
+            return;
+        }
+    };
+    let mut backoff = Backoff::new();
+    loop {
+        let began = MonoClock::now();
+        let error = tokio::select! {
+            () = stop.cancelled() => return,
+            ended = relay::rtmp::pull(&url, &hub, &target.patient, Clock::new(MonoClock::now)) => match ended {
+                Ok(never) => match never {},
+                Err(error) => error,
+            },
+        };
+        // A stream that played and ended is asked for again at once.
+        if matches!(error, PullError::Ended) && MonoClock::now().since(began) > Duration::from_secs(5) {
+            backoff.succeeded();
+        }
+        // A patient who is not there yet is no failure: the server is asked often, not ever more rarely.
+        let pause = backoff.failed(rand::random()).min(Duration::from_secs(2));
+        tracing::debug!(%error, ?pause, "the patient's stream at the server");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = retry.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn whip_error(error: &WhipError, address: &str) -> ServerError {
+    let address = address.to_owned();
+    match error {
+        WhipError::Refused { .. } => ServerError::Refused { address },
+        WhipError::Timeout(_) => ServerError::Timeout { address },
+        WhipError::Unauthorized => ServerError::Unauthorized { address },
+        WhipError::NotFound => ServerError::NotFound { address },
+        WhipError::Protocol { detail } => ServerError::Other { address, detail: detail.clone() },
+        WhipError::Lost => ServerError::Other { address, detail: error.to_string() },
+    }
+}
+
+/// Scheme, host (an IPv6 one in brackets), port, and path without a slash at its end.
+fn split(address: &str) -> (&str, &str, Option<u16>, &str) {
+    let address = address.trim();
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let after_host = authority.rfind(']').map_or(0, |at| at + 1);
+    let colon = authority.get(after_host..).and_then(|tail| tail.find(':')).map(|at| after_host + at);
+    let (host, port) = match colon {
+        Some(at) => (authority.get(..at).unwrap_or(authority), authority.get(at + 1..).and_then(|p| p.parse().ok())),
+        None => (authority, None),
+    };
+    (scheme, host, port, path.trim_end_matches('/'))
+}
+
+/// Percent-encoding of everything but unreserved characters (RFC 3986 §2.3).
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let check = |address: &str, user: &str, password: &str, whip: &str, rtmp: &str| {
+            let target = ServerTarget {
+                address: address.into(),
+                user: user.into(),
+                password: password.into(),
+                doctor: PathName::parse("doctorStream").unwrap(),
+                patient: PathName::parse("patientStream").unwrap(),
+            };
+            assert_eq!(target.whip().url, whip);
+            assert_eq!(target.rtmp(), rtmp);
+        };
+        let (http, pull) = ("http://10.0.0.5:8889/doctorStream/whip", "rtmp://10.0.0.5:1935/patientStream");
+        check("10.0.0.5", "", "", http, pull);
+        check(" 10.0.0.5 ", "", "", http, pull);
+        check("10.0.0.5:9000", "", "t/1", "http://10.0.0.5:9000/doctorStream/whip", &format!("{pull}?token=t%2F1"));
+        check(
+            "https://relay.example/live/",
+            "doc",
+            "pw",
+            "https://relay.example/live/doctorStream/whip",
+            "rtmp://relay.example:1935/patientStream?user=doc&pass=pw",
+        );
+        check("[fd00::1]", "", "", "http://[fd00::1]:8889/doctorStream/whip", "rtmp://[fd00::1]:1935/patientStream");
+        check("[fd00::1]:80", "", "", "http://[fd00::1]:80/doctorStream/whip", "rtmp://[fd00::1]:1935/patientStream");
+    }
+
+    #[test]
+    fn credentials() {
+        let target = |user: &str, password: &str| ServerTarget {
+            address: "h".into(),
+            user: user.into(),
+            password: password.into(),
+            doctor: PathName::parse("d").unwrap(),
+            patient: PathName::parse("p").unwrap(),
+        };
+        assert!(matches!(target("", "").whip().auth, WhipAuth::None));
+        assert!(matches!(target("", "t").whip().auth, WhipAuth::Bearer(t) if t == "t"));
+        assert!(matches!(target("u", "p").whip().auth, WhipAuth::Basic { .. }));
+    }
+}

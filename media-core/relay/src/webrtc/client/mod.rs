@@ -198,7 +198,8 @@ impl WhipClient {
         connection.accept(answer).await?;
         let deadline = tokio::time::Instant::now() + CONNECT;
         loop {
-            match status.borrow_and_update().state {
+            let state = status.borrow_and_update().state;
+            match state {
                 ClientState::Connected => return connection.outbound().await,
                 ClientState::Failed => return Err(WhipError::Timeout("ICE")),
                 ClientState::Connecting | ClientState::Interrupted => {}

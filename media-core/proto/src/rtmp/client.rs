@@ -230,14 +230,14 @@ impl ClientSession {
         if self.config.purpose != Purpose::Play {
             return;
         }
-        if let Step::Asking(stream) = self.step
-            && media.kind != Kind::Data
-        {
-            // Some servers send media and never NetStream.Play.Start.
+        if is_server_data(&media) {
+            return;
+        }
+        if let Step::Asking(stream) = self.step {
+            // Some servers send the stream and never NetStream.Play.Start.
             self.running(stream);
         }
-        // Script data before the start is the server's own (|RtmpSampleAccess), behind it the stream's.
-        if matches!(self.step, Step::Running(_)) && !is_server_data(&media) {
+        if let Step::Running(_) = self.step {
             self.events.push_back(ClientEvent::Media(media));
         }
     }

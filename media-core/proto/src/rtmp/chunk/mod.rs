@@ -3,6 +3,7 @@
 //! Belongs here: headers and their compression, extended timestamps, Set Chunk Size and Abort, the bounds on what a peer
 //! can make us keep. Not here: what messages mean (`message`, `server`, `client`).
 
+mod header;
 mod reader;
 #[cfg(test)]
 mod tests;

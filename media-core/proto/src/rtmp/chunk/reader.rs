@@ -5,6 +5,7 @@
 
 use super::super::error::{Error, ErrorKind};
 use super::super::message::kind;
+use super::header::{Gathered, Header, MAX_HEADER, basic_length, be, chunk_stream, format, message_header_length};
 use super::{EXTENDED, INITIAL_CHUNK_SIZE, MAX_MESSAGE, RawMessage};
 use bytes::Bytes;
 
@@ -16,10 +17,6 @@ const MAX_UNFINISHED: usize = 2 * MAX_MESSAGE;
 const FIRST_CAPACITY: usize = 64 * 1024;
 /// A larger chunk than the longest message is the same as no chunks.
 const MAX_CHUNK_SIZE: usize = MAX_MESSAGE;
-/// Basic header 3, message header 11, extended timestamp 4.
-const MAX_HEADER: usize = 18;
-/// Message header bytes of chunk types 0–3 (§5.3.1.2).
-const HEADER_BYTES: [usize; 4] = [11, 7, 3, 0];
 
 /// Puts messages together from chunks. Set Chunk Size and Abort act here and are not handed on.
 #[derive(Debug)]
@@ -71,18 +68,6 @@ enum State {
         index: usize,
         left: usize,
     },
-}
-
-/// A header as it stood on the wire.
-struct Header {
-    format: u8,
-    chunk_stream: u32,
-    /// The three bytes, or four where they say so. Absent in type 3 without extension.
-    time: Option<u32>,
-    extended: bool,
-    length: usize,
-    kind: u8,
-    message_stream: u32,
 }
 
 impl ChunkReader {
@@ -196,17 +181,12 @@ impl ChunkReader {
     /// Bytes the header must have, as far as those that are there tell.
     fn header_need(&self) -> usize {
         let bytes = self.header.bytes();
-        let Some(&first) = bytes.first() else { return 1 };
-        let basic = match first & 0x3F {
-            0 => 2,
-            1 => 3,
-            _ => 1,
-        };
+        let basic = basic_length(bytes);
         if bytes.len() < basic {
             return basic;
         }
-        let format = first >> 6;
-        let fixed = basic + HEADER_BYTES.get(usize::from(format)).copied().unwrap_or(0);
+        let format = format(bytes);
+        let fixed = basic + message_header_length(format);
         if bytes.len() < fixed {
             return fixed;
         }
@@ -236,7 +216,7 @@ impl ChunkReader {
     fn begin_chunk(&mut self) -> Result<Option<RawMessage>, Error> {
         let gathered = std::mem::replace(&mut self.header, Gathered::new());
         let offset = self.offset - gathered.len() as u64;
-        let header = parse_header(gathered.bytes());
+        let header = Header::parse(gathered.bytes());
         let index = match self.find(header.chunk_stream) {
             Some(index) => index,
             // librtmp begins chunk stream 2 with a user control message under a header of type 1.
@@ -260,16 +240,11 @@ impl ChunkReader {
                     // §5.3.1.2.4: the last delta again; behind a type 0 header that is its whole timestamp.
                     stream.timestamp = stream.timestamp.wrapping_add(stream.delta);
                 }
-                if let Some(extension) = header.time.filter(|_| header.extended)
-                    && !stream.repeats(extension)
-                {
-                    self.offset -= 4;
-                    for byte in extension.to_be_bytes() {
-                        self.carry.push(byte);
-                    }
-                } else if let Some(partial) = gathered.partial_extension() {
-                    self.offset -= partial.len() as u64;
-                    for &byte in partial {
+                // Bytes gathered behind the basic header were taken for an extended timestamp.
+                let extension = gathered.bytes().get(basic_length(gathered.bytes())..).unwrap_or(&[]);
+                if !header.time.is_some_and(|time| stream.repeats(time)) {
+                    self.offset -= extension.len() as u64;
+                    for &byte in extension {
                         self.carry.push(byte);
                     }
                 }
@@ -414,86 +389,5 @@ impl Stream {
             self.timestamp = self.timestamp.wrapping_add(last.field);
             extension == last.field
         }
-    }
-}
-
-fn parse_header(bytes: &[u8]) -> Header {
-    let format = bytes.first().map_or(0, |b| b >> 6);
-    let basic = match bytes.first().map(|b| b & 0x3F) {
-        Some(0) => 2,
-        Some(1) => 3,
-        _ => 1,
-    };
-    let rest = bytes.get(basic..).unwrap_or(&[]);
-    let fixed = HEADER_BYTES.get(usize::from(format)).copied().unwrap_or(0);
-    let extension = rest.get(fixed..fixed + 4).map(be);
-    let field = if format < 3 { rest.get(..3).map(be) } else { None };
-    Header {
-        format,
-        chunk_stream: chunk_stream(bytes),
-        time: extension.or(field),
-        extended: extension.is_some(),
-        length: rest.get(3..6).and_then(|b| usize::try_from(be(b)).ok()).unwrap_or(0),
-        kind: rest.get(6).copied().unwrap_or(0),
-        // The one little-endian field of the protocol.
-        message_stream: rest.get(7..11).map_or(0, |b| be(b).swap_bytes()),
-    }
-}
-
-/// The chunk stream id in a basic header (§5.3.1.1).
-fn chunk_stream(bytes: &[u8]) -> u32 {
-    let at = |i: usize| u32::from(bytes.get(i).copied().unwrap_or(0));
-    match at(0) & 0x3F {
-        0 => 64 + at(1),
-        1 => 64 + at(1) + 256 * at(2),
-        id => id,
-    }
-}
-
-fn be(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
-}
-
-/// A few bytes gathered over several inputs.
-#[derive(Debug)]
-struct Gathered<const N: usize> {
-    bytes: [u8; N],
-    length: usize,
-}
-
-impl<const N: usize> Gathered<N> {
-    const fn new() -> Self {
-        Self { bytes: [0; N], length: 0 }
-    }
-
-    const fn len(&self) -> usize {
-        self.length
-    }
-
-    const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&[])
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
-            self.length += 1;
-        }
-    }
-}
-
-impl Gathered<MAX_HEADER> {
-    /// Behind a header of type 3: one to three bytes that began like an extended timestamp and then were none.
-    fn partial_extension(&self) -> Option<&[u8]> {
-        let basic = match self.bytes().first()? & 0x3F {
-            0 => 2,
-            1 => 3,
-            _ => 1,
-        };
-        self.bytes().get(basic..).filter(|rest| (1..4).contains(&rest.len()))
     }
 }

@@ -1,9 +1,10 @@
-//! The machines against each other in virtual time, against `rml_rtmp`, and against programs of others over real sockets.
+//! The machines against each other in virtual time, against `rml_rtmp`, and against clients made of single commands.
+//!
+//! Not here: programs of others over real sockets (`tests/rtmp_programs.rs`, since nothing below `src` knows sockets).
 
 mod commands;
 mod oracle;
 mod pair;
-mod programs;
 
 use super::*;
 

@@ -1,8 +1,16 @@
 //! Programs of others over real sockets: ffmpeg with its own RTMP, and curl with librtmp, which is also what OBS and
 //! WeChat's LiteAV are made of.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the rim of these machines, in tests alone")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the rim of these machines, in tests alone"
+)]
 
-use super::*;
+use proto::rtmp::{
+    ClientConfig, ClientEvent, ClientSession, Kind, Media, Purpose, Reason, RtmpUrl, ServerConfig, ServerEvent,
+    ServerSession, StreamEnd, Target,
+};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -249,7 +257,7 @@ fn our_client_publishes_to_ffmpeg() {
     // It takes a moment until ffmpeg listens, and it cannot tell us when.
     let mut socket = wait_for("ffmpeg to listen", || TcpStream::connect(("127.0.0.1", port)));
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = ClientSession::new(ClientConfig::new(url(&address), Purpose::Publish), 5);
+    let mut client = ClientSession::new(ClientConfig::new(RtmpUrl::parse(&address).unwrap(), Purpose::Publish), 5);
     let mut buffer = [0; 4096];
     let mut published = false;
     while !published {

@@ -12,6 +12,7 @@ mod api;
 mod clock;
 pub mod config;
 pub mod flv;
+pub mod hls;
 mod http;
 pub mod listen;
 mod metrics;

@@ -1,0 +1,295 @@
+//! Requests and their answers: status, headers, bodies.
+//!
+//! Not here: what is in a playlist (`proto::hls`), who waits for what (`muxer`).
+//!
+//! Every file's name belongs to one muxer and one content, so caches may keep it for ever. A reload that was held is the same
+//! for everybody who asks so and may be kept for seconds; everything else must be asked for anew.
+
+use super::muxer::{Absent, Muxer, TooFar};
+use super::{HlsState, page};
+use crate::access::{AccessRequest, Action, Refusal};
+use crate::http::{Peer, query_pairs};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hub::PathName;
+use proto::hls::{Directives, PLAYLIST_TYPE, Resource, SegmentView, split_url};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tracing::{debug, warn};
+
+/// A blocked reload: kept by caches for six target durations of a second, as Apple recommends for blocking servers.
+const CACHE_BLOCKED: &str = "max-age=6";
+const CACHE_FILE: &str = "max-age=31536000, immutable";
+const CACHE_RELOAD: &str = "no-cache";
+const CACHE_NEVER: &str = "no-store";
+const MP4_TYPE: &str = "video/mp4";
+
+/// What a URL asks for.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    path: &'a str,
+    resource: Resource,
+    /// From the URL to the path's folder: empty, or the name itself where the slash behind it is missing.
+    folder: &'a str,
+}
+
+/// Reads a URL's path; `None` for what is not ours.
+pub(super) fn parse(url_path: &str) -> Option<Asked<'_>> {
+    if let Some((path, resource)) = split_url(url_path) {
+        return (!path.is_empty()).then_some(Asked { path, resource, folder: "" });
+    }
+    // `/PATH` is answered as `/PATH/` is, without sending anybody elsewhere: redirects do not survive a proxy's prefix.
+    // What has a dot is a file that we do not have.
+    let path = url_path.strip_prefix('/')?;
+    let name = path.rsplit('/').next().filter(|name| !name.is_empty() && !name.contains('.'))?;
+    PathName::parse(path).is_ok().then_some(Asked { path, resource: Resource::Page, folder: name })
+}
+
+pub(super) async fn answer(state: &HlsState, request: Request) -> Response {
+    // The body is not Sync, and nobody sends one.
+    let (parts, _body) = request.into_parts();
+    let head = parts.method == Method::HEAD;
+    let mut response = match parts.method {
+        Method::OPTIONS => preflight(),
+        Method::GET | Method::HEAD => get(state, &parts).await,
+        _ => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and OPTIONS are understood");
+            put(response.headers_mut(), header::ALLOW, "GET, HEAD, OPTIONS");
+            response
+        }
+    };
+    allow_origin(state, &parts.headers, response.headers_mut());
+    if head {
+        // The length stays in the header.
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+async fn get(state: &HlsState, parts: &Parts) -> Response {
+    let Some(asked) = parse(parts.uri.path()) else { return not_found() };
+    let Ok(path) = PathName::parse(asked.path) else { return not_found() };
+    if let Err(response) = authorize(state, &path, parts).await {
+        return *response;
+    }
+    let query = parts.uri.query().unwrap_or_default();
+    let answered = match asked.resource {
+        Resource::Page => return page::page(path.as_str(), asked.folder),
+        Resource::Multivariant => multivariant(state, &path, query, &parts.method).await,
+        Resource::Media => media(state, &path, query, &parts.method).await,
+        Resource::Init { seed, number } => running(state, &path).and_then(|muxer| {
+            let bytes = muxer.init(seed, number).ok_or(Absent::NotFound)?;
+            Ok(file(&muxer, bytes))
+        }),
+        Resource::Segment { seed, msn } => running(state, &path).and_then(|muxer| {
+            let view = muxer.segment(seed, msn).ok_or(Absent::NotFound)?;
+            Ok(segment(muxer, view))
+        }),
+        Resource::Part { seed, number } => match running(state, &path) {
+            Ok(muxer) => muxer.part(seed, number).await.map(|bytes| file(&muxer, bytes)),
+            Err(absent) => Err(absent),
+        },
+    };
+    answered.unwrap_or_else(|absent| match absent {
+        Absent::NotFound => not_found(),
+        Absent::NotYet => later("there is nothing to play yet"),
+        Absent::Crowded => later("too many requests are waiting"),
+    })
+}
+
+/// The muxer of a path that has one.
+fn running(state: &HlsState, path: &PathName) -> Result<Arc<Muxer>, Absent> {
+    let muxer = state.existing(path).ok_or(Absent::NotFound)?;
+    muxer.touch();
+    Ok(muxer)
+}
+
+/// The muxer of a path, started if need be. `HEAD` asks what is true now: it does not wait for a publisher.
+fn started(state: &HlsState, path: &PathName, method: &Method) -> Result<Arc<Muxer>, Absent> {
+    let shown = state.existing(path).filter(|muxer| !muxer.is_over());
+    if shown.is_none() && *method == Method::HEAD && !state.0.source.exists(path) {
+        return Err(Absent::NotFound);
+    }
+    let muxer = state.ensure(path).ok_or(Absent::Crowded)?;
+    if *method == Method::HEAD && muxer.is_opening() && !state.0.source.exists(path) {
+        return Err(Absent::NotFound);
+    }
+    muxer.touch();
+    Ok(muxer)
+}
+
+async fn multivariant(state: &HlsState, path: &PathName, query: &str, method: &Method) -> Result<Response, Absent> {
+    let directives = match Directives::parse(query) {
+        Ok(directives) => directives,
+        Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+    };
+    let muxer = started(state, path, method)?;
+    // Where the URL does not choose, neither does the playlist's, unless the configuration is not the default.
+    let variant =
+        directives.variant.or((state.0.config.variant != super::Variant::default()).then_some(state.0.config.variant));
+    let playlist = muxer.multivariant(variant, &directives.carried).await?;
+    Ok(text_of(&muxer, playlist, CACHE_RELOAD))
+}
+
+async fn media(state: &HlsState, path: &PathName, query: &str, method: &Method) -> Result<Response, Absent> {
+    let directives = match Directives::parse(query) {
+        Ok(directives) => directives,
+        Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+    };
+    // A stream that has just ended is still told so.
+    let muxer = match state.existing(path).filter(|m| m.is_over() && !state.0.source.exists(path)) {
+        Some(muxer) => muxer,
+        None => started(state, path, method)?,
+    };
+    muxer.first_wait().await?;
+    let cache = match directives.block.filter(|_| *method == Method::GET) {
+        None => CACHE_RELOAD,
+        Some(block) => match muxer.block(block).await? {
+            Ok(true) => CACHE_BLOCKED,
+            Ok(false) => CACHE_NEVER,
+            Err(TooFar) => return Ok(text(StatusCode::BAD_REQUEST, "_HLS_msn or _HLS_part is too far ahead")),
+        },
+    };
+    let variant = directives.variant.unwrap_or_default();
+    let playlist = muxer.playlist(variant, directives.skip, &directives.carried)?;
+    Ok(text_of(&muxer, playlist, cache))
+}
+
+async fn authorize(state: &HlsState, path: &PathName, parts: &Parts) -> Result<(), Box<Response>> {
+    let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+    let peer = peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(Peer(peer))| *peer);
+    let (bearer, basic) = shown(&parts.headers);
+    let query = query_pairs(parts.uri.query().unwrap_or_default());
+    let access = AccessRequest { action: Action::Read, path: path.clone(), peer, query, bearer, basic };
+    let Err(refusal) = state.0.authorizer.authorize(&access).await else { return Ok(()) };
+    warn!(%path, %peer, %refusal, "HLS refused");
+    Err(Box::new(match refusal {
+        Refusal::Unauthorized => {
+            let mut response = text(StatusCode::UNAUTHORIZED, "credentials are missing or wrong");
+            put(response.headers_mut(), header::WWW_AUTHENTICATE, "Basic realm=\"visavis\"");
+            response
+        }
+        Refusal::NoSuchPath => not_found(),
+    }))
+}
+
+/// Bearer token, or user and password, of an `Authorization` header.
+fn shown(headers: &HeaderMap) -> (Option<String>, Option<(String, String)>) {
+    let value = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some((scheme, value)) = value.split_once(' ') else { return (None, None) };
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return (Some(value.trim().to_owned()), None);
+    }
+    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(value.trim()).ok()).flatten();
+    let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    (None, pair.and_then(|pair| pair.split_once(':').map(|(u, p)| (u.to_owned(), p.to_owned()))))
+}
+
+fn file(muxer: &Muxer, bytes: Bytes) -> Response {
+    muxer.count(bytes.len());
+    let mut response = Body::from(bytes).into_response();
+    put(response.headers_mut(), header::CONTENT_TYPE, MP4_TYPE);
+    put(response.headers_mut(), header::CACHE_CONTROL, CACHE_FILE);
+    response
+}
+
+/// A segment is sent part by part. A client slower than the window finds the next part gone and its connection closed; it
+/// never holds more than one.
+fn segment(muxer: Arc<Muxer>, view: SegmentView) -> Response {
+    let parts = (view.first_part, view.first_part + view.parts);
+    let stream = futures_util::stream::unfold((muxer, parts), |(muxer, (next, end))| async move {
+        if next >= end {
+            return None;
+        }
+        let part = muxer.part_now(next).inspect(|bytes| muxer.count(bytes.len())).ok_or_else(|| {
+            debug!(path = %muxer.path, part = next, "an HLS client was slower than the window");
+            std::io::Error::other("the segment has left the window")
+        });
+        let rest = if part.is_ok() { (next + 1, end) } else { (end, end) };
+        Some((part, (muxer, rest)))
+    });
+    let mut response = Body::from_stream(stream).into_response();
+    put(response.headers_mut(), header::CONTENT_TYPE, MP4_TYPE);
+    put(response.headers_mut(), header::CACHE_CONTROL, CACHE_FILE);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(view.bytes));
+    response
+}
+
+fn text_of(muxer: &Muxer, playlist: String, cache: &'static str) -> Response {
+    muxer.count(playlist.len());
+    let length = HeaderValue::from(playlist.len());
+    let mut response = playlist.into_response();
+    put(response.headers_mut(), header::CONTENT_TYPE, PLAYLIST_TYPE);
+    put(response.headers_mut(), header::CACHE_CONTROL, cache);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+fn text(status: StatusCode, words: &str) -> Response {
+    let mut response = (status, words.to_owned()).into_response();
+    put(response.headers_mut(), header::CACHE_CONTROL, CACHE_NEVER);
+    response
+}
+
+fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "nothing is published there")
+}
+
+fn later(words: &str) -> Response {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
+    put(response.headers_mut(), header::RETRY_AFTER, "1");
+    response
+}
+
+fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    put(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS");
+    put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Range");
+    put(headers, header::ACCESS_CONTROL_MAX_AGE, "86400");
+    response
+}
+
+fn allow_origin(state: &HlsState, asked: &HeaderMap, headers: &mut HeaderMap) {
+    let allowed = &state.0.config.allow_origins;
+    if allowed.iter().any(|origin| origin == "*") {
+        put(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        return;
+    }
+    // The answer depends on who asks; caches must know.
+    put(headers, header::VARY, "Origin");
+    if let Some(origin) = asked.get(header::ORIGIN).filter(|origin| allowed.contains(origin)) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let check = |url: &str, want: Option<(&str, Resource, &str)>| {
+            assert_eq!(parse(url).map(|a| (a.path, a.resource, a.folder)), want, "{url}");
+        };
+        check("/a/b/", Some(("a/b", Resource::Page, "")));
+        check("/a/b", Some(("a/b", Resource::Page, "b")));
+        check("/a/b/index.m3u8", Some(("a/b", Resource::Multivariant, "")));
+        check("/a.flv", None);
+        check("/favicon.ico", None);
+        check("/index.m3u8", None);
+        check("/a/whip", None);
+        check("/", None);
+        check("//", None);
+    }
+}

@@ -156,6 +156,38 @@ fn the_inner_crates_forbid_clocks_and_sockets() -> Result<()> {
     Ok(())
 }
 
+/// Package and its features, as cargo would compile them for these kinds of dependency.
+fn features(edges: &str) -> Result<BTreeSet<(String, String)>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tree = std::process::Command::new(cargo);
+    tree.current_dir(root()).args(["tree", "--workspace", "--prefix", "none", "--format", "{p}|{f}", "--edges", edges]);
+    let output = tree.output().context("cargo tree")?;
+    anyhow::ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout)?;
+    let pairs = lines.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once('|'));
+    Ok(pairs.map(|(package, features)| (package.replace(" (proc-macro)", ""), features.to_owned())).collect())
+}
+
+/// A feature that only a dev-dependency switches on makes cargo compile that package, and everything above it, once for tests and once for
+/// documentation and programs.
+#[test]
+fn tests_compile_the_same_packages_as_programs() -> Result<()> {
+    let plain = features("normal,build")?;
+    let known: BTreeSet<&String> = plain.iter().map(|(package, _)| package).collect();
+    assert!(known.len() > 50, "only {} packages: the tree was not read", known.len());
+    let tests = features("normal,build,dev")?;
+    let differing: Vec<String> = tests
+        .iter()
+        .filter(|pair| known.contains(&pair.0) && !plain.contains(*pair))
+        .map(|(package, features)| format!("{package}: {features}"))
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "only dev-dependencies ask for some of these features; name them under [dependencies] in tests/Cargo.toml too, where the reason stands: {differing:#?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_table_is_read_line_by_line() -> Result<()> {
     let read = table("words\n```edges\nmedia ->\n\nrelay -> hub  media\n```\nwords")?;

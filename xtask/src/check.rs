@@ -91,10 +91,10 @@ pub(crate) fn bless(_: &BlessArgs) -> Result<()> {
     progress::step("Format", || process::run(cargo::cargo("fmt").arg("--all")))?;
     progress::step("Third-party list", licences::write)?;
     ui::build()?;
-    // The test that compares the generated types writes them instead when it is asked to.
+    // The test that compares the generated types writes them when it is asked to.
     progress::step("The page's types", || {
         let mut test = cargo::cargo("test");
-        test.args(["--package", cargo::APP]).arg("bindings");
-        process::run(test.env("VISAVIS_BLESS", "1"))
+        test.args(["--workspace", "--bin", cargo::APP, "bindings"]);
+        process::run(test.env("BLESS", "1"))
     })
 }

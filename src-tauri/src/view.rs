@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything the window draws, sent whole on every change. Small, so no diffing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AppView {
     pub(crate) version: String,
@@ -20,6 +21,7 @@ pub(crate) struct AppView {
 
 /// Where the consultation stands. The UI turns this into one line of words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VisitView {
     pub(crate) phase: Phase,
@@ -36,6 +38,7 @@ pub(crate) struct VisitView {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Phase {
     /// Nothing is bound, nothing is sent.
@@ -46,11 +49,16 @@ pub(crate) enum Phase {
     /// Both sides are there.
     Live,
     /// The server does not answer; another try follows by itself.
-    Reconnecting { attempt: u32, retry_in_ms: u64, error: AppError },
+    Reconnecting {
+        attempt: u32,
+        retry_in_ms: u64,
+        error: AppError,
+    },
     Ending,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RemoteView {
     pub(crate) picture: PictureState,
@@ -60,6 +68,7 @@ pub(crate) struct RemoteView {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum PictureState {
     None,
@@ -70,6 +79,7 @@ pub(crate) enum PictureState {
 
 /// Delay in milliseconds, as far as each part is known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DelayView {
     pub(crate) incoming: DelayParts,
@@ -79,6 +89,7 @@ pub(crate) struct DelayView {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DelayParts {
     pub(crate) network_ms: Option<f32>,
@@ -90,6 +101,7 @@ pub(crate) struct DelayParts {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PatientUrls {
     /// For `live-pusher`: where the patient's picture and sound go.
@@ -101,6 +113,7 @@ pub(crate) struct PatientUrls {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DevicesView {
     pub(crate) cameras: Vec<DeviceView>,
@@ -112,6 +125,7 @@ pub(crate) struct DevicesView {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeviceView {
     pub(crate) id: String,
@@ -120,19 +134,27 @@ pub(crate) struct DeviceView {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum DeviceState {
-    Open { name: String },
+    Open {
+        name: String,
+    },
     /// No such device: the test card or the beep stands in.
     Synthetic,
     Off,
     Missing,
-    Busy { name: String },
+    Busy {
+        name: String,
+    },
     Denied,
-    Lost { name: String },
+    Lost {
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NetworkView {
     /// The interface's own name, such as `wlan0`.
@@ -143,6 +165,7 @@ pub(crate) struct NetworkView {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum NetworkKind {
     Cable,
@@ -154,6 +177,7 @@ pub(crate) enum NetworkKind {
 
 /// What the user may change. Sent whole in both directions; kept at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SettingsView {
     pub(crate) language: Language,
@@ -179,6 +203,7 @@ pub(crate) struct SettingsView {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) enum Language {
     #[serde(rename = "zh-CN")]
     ZhCn,
@@ -187,6 +212,7 @@ pub(crate) enum Language {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Appearance {
     System,
@@ -195,14 +221,20 @@ pub(crate) enum Appearance {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(crate) enum Server {
     ThisComputer,
     /// `address` is a host, `host:port` or a whole `http(s)://` address.
-    Address { address: String, user: String, password: String },
+    Address {
+        address: String,
+        user: String,
+        password: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Ports {
     pub(crate) rtmp: u16,
@@ -213,25 +245,42 @@ pub(crate) struct Ports {
 
 /// One thing to say beside the picture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Notice {
     CameraMissing,
-    CameraBusy { name: String },
+    CameraBusy {
+        name: String,
+    },
     CameraDenied,
-    CameraLost { name: String },
+    CameraLost {
+        name: String,
+    },
     MicrophoneMissing,
-    MicrophoneBusy { name: String },
+    MicrophoneBusy {
+        name: String,
+    },
     MicrophoneDenied,
-    MicrophoneLost { name: String },
+    MicrophoneLost {
+        name: String,
+    },
     SpeakerMissing,
-    SpeakerLost { name: String },
+    SpeakerLost {
+        name: String,
+    },
     MutedButSpeaking,
     /// `program` where the system tells it; `free` is a port that can be used at once.
-    PortTaken { setting: String, port: u16, program: Option<String>, free: Option<u16> },
+    PortTaken {
+        setting: String,
+        port: u16,
+        program: Option<String>,
+        free: Option<u16>,
+    },
 }
 
 /// What a command may answer instead of success; the UI owns the words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum AppError {
     PortTaken { setting: String, port: u16, program: Option<String>, free: Option<u16> },

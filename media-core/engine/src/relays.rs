@@ -7,6 +7,7 @@ use crate::settings::Ports;
 use device::MonoClock;
 use hub::{Hub, PathName};
 use relay::access::{Visit, VisitPath};
+use relay::webrtc::WebRtcConfig;
 use relay::{Clock, PortTaken, Relay, RelayConfig, StartError};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -91,6 +92,10 @@ fn config(order: &RelayOrder) -> RelayConfig {
     RelayConfig {
         rtmp: at(order.ports.rtmp),
         hls: at(order.ports.hls),
+        webrtc: at(order.ports.webrtc_http).map(|http| {
+            let local_udp_address = SocketAddr::new(order.address, order.ports.webrtc_udp);
+            (http, WebRtcConfig { local_udp_address, ..WebRtcConfig::default() })
+        }),
         authorizer: Arc::new(Visit::new(paths.to_vec(), order.open)),
         // Capture times and arrival times are compared, so they come from one clock.
         clock: Clock::new(MonoClock::now),

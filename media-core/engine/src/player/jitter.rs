@@ -24,6 +24,8 @@ const LONGEST_TARGET: Duration = Duration::from_millis(400);
 const WINDOW: Duration = Duration::from_secs(10);
 /// Enough for ten seconds of the shortest packets; bounds what is remembered of arrivals.
 const MAX_ARRIVALS: usize = 1_024;
+/// Packets this close together came in one burst.
+const TOGETHER: Duration = Duration::from_millis(3);
 /// Beyond this the clocks' drift is not the reason, and the resampler goes to its limit.
 const HURRY: Duration = Duration::from_millis(40);
 /// One percent faster: nobody hears it in speech, and a second's stall is gone in under two minutes even without a pause.
@@ -50,6 +52,14 @@ pub(crate) struct JitterStats {
     pub(crate) filled: u64,
 }
 
+/// Packets that came together: how late the first and the last of them were, in µs.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    at: MonoTime,
+    first: i64,
+    last: i64,
+}
+
 /// The buffer.
 #[derive(Debug)]
 pub(crate) struct JitterBuffer {
@@ -59,7 +69,7 @@ pub(crate) struct JitterBuffer {
     playing: bool,
     /// Frames still to fade in.
     fade_in: usize,
-    arrivals: VecDeque<(MonoTime, i64)>,
+    arrivals: VecDeque<Arrival>,
     packet: Duration,
     target: Duration,
     drift: DriftControl,
@@ -174,17 +184,22 @@ impl JitterBuffer {
     fn observe(&mut self, pts: MediaTime, duration: Duration, arrived: MonoTime) {
         self.packet = duration.min(LONGEST_TARGET);
         let late = i64::try_from(arrived.micros()).unwrap_or(i64::MAX).saturating_sub(pts.micros());
-        self.arrivals.push_back((arrived, late));
+        match self.arrivals.back_mut() {
+            // A stall is one event, however many packets it held up.
+            Some(burst) if arrived.since(burst.at) < TOGETHER => burst.last = late,
+            _ => self.arrivals.push_back(Arrival { at: arrived, first: late, last: late }),
+        }
         while self.arrivals.len() > MAX_ARRIVALS
-            || self.arrivals.front().is_some_and(|(at, _)| arrived.since(*at) > WINDOW)
+            || self.arrivals.front().is_some_and(|burst| arrived.since(burst.at) > WINDOW)
         {
             self.arrivals.pop_front();
         }
-        let mut lates: Vec<i64> = self.arrivals.iter().map(|(_, late)| *late).collect();
+        let mut lates: Vec<i64> = self.arrivals.iter().map(|burst| burst.first).collect();
         lates.sort_unstable();
-        // One packet in twenty may come later than the target allows; a single stall does not lengthen the buffer for long.
-        let at = |share: usize| lates.get(lates.len() * share / 100).or(lates.last()).copied().unwrap_or(0);
-        let jitter = Duration::from_micros(at(95).saturating_sub(at(0)).unsigned_abs());
+        // One burst in twenty may come later than the target allows; a single stall does not lengthen the buffer.
+        let latest = lates.get(lates.len() * 95 / 100).or(lates.last()).copied().unwrap_or(0);
+        let earliest = self.arrivals.iter().map(|burst| burst.last.min(burst.first)).min().unwrap_or(0);
+        let jitter = Duration::from_micros(latest.saturating_sub(earliest).unsigned_abs());
         self.target = (self.packet / 2 + MARGIN + jitter).min(LONGEST_TARGET);
         self.drift.set_target(self.target);
     }
@@ -254,8 +269,14 @@ mod tests {
     fn run(seconds: u64, level: f32, arrive: impl Fn(u64) -> u64) -> (Vec<Option<i64>>, JitterBuffer) {
         let mut buffer = JitterBuffer::new();
         let packets = seconds * 50;
-        let mut arrivals: Vec<(u64, u64)> = (0..packets).map(|n| (n * 20 + arrive(n), n)).collect();
-        arrivals.sort_unstable();
+        // A connection keeps order: what is late holds up what follows.
+        let mut latest = 0;
+        let arrivals: Vec<(u64, u64)> = (0..packets)
+            .map(|n| {
+                latest = (n * 20 + arrive(n)).max(latest);
+                (latest, n)
+            })
+            .collect();
         let (mut next, mut fraction, mut delays) = (0, 0.0, Vec::new());
         for ms in 0..seconds * 1000 {
             let now = MonoTime::from_micros(1_000_000 + ms * 1000);

@@ -26,7 +26,7 @@ const EXTENDED: u32 = 0xFF_FFFF;
 /// A whole message as the chunk stream carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawMessage {
-    /// Message type id (see [`super::message::kind`]).
+    /// Message type id (see [`super::kind`]).
     pub kind: u8,
     /// Message stream id; 0 for what concerns the connection.
     pub stream: u32,

@@ -56,7 +56,7 @@ impl fmt::Debug for Connect {
 pub enum ServerEvent {
     /// The client has introduced itself and was let in; requests follow.
     Connected(Connect),
-    /// It wants to publish; answer with [`ServerSession::accept`] or [`ServerSession::reject`].
+    /// It wants to publish; answer with [`ServerSession::accept`](super::ServerSession::accept) or [`ServerSession::reject`](super::ServerSession::reject).
     Publish {
         /// To answer with.
         request: RequestId,
@@ -91,7 +91,7 @@ pub enum ServerEvent {
     BufferLength(u32),
     /// Bytes of ours the client has received, since the start.
     Acknowledged(u64),
-    /// The answer to [`ServerSession::ping`], with its stamp.
+    /// The answer to [`ServerSession::ping`](super::ServerSession::ping), with its stamp.
     Pong(u32),
 }
 

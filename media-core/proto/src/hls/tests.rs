@@ -97,6 +97,7 @@ fn window(segments: usize) -> Window {
     let config = WindowConfig {
         seed: Seed::new(0xA1),
         first_msn: 1_795_180_500,
+        first_discontinuity: 7,
         segments,
         segment_target: 1_000_000,
         max_bytes: 1 << 20,
@@ -250,7 +251,7 @@ fn text() {
     let want = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:1\n\
         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=0.606000,CAN-SKIP-UNTIL=6.000000\n\
         #EXT-X-PART-INF:PART-TARGET=0.202000\n#EXT-X-MEDIA-SEQUENCE:1795180504\n\
-        #EXT-X-DISCONTINUITY-SEQUENCE:1795180500\n#EXT-X-SKIP:SKIPPED-SEGMENTS=1\n\
+        #EXT-X-DISCONTINUITY-SEQUENCE:7\n#EXT-X-SKIP:SKIPPED-SEGMENTS=1\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T13:15:04.000Z\n#EXTINF:1.000000,\n0000000000a1_seg1795180505.mp4\n";
     assert!(got.starts_with(want), "{got}");
     let end = "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T13:15:10.000Z\n\

@@ -17,9 +17,12 @@ use std::collections::VecDeque;
 pub struct WindowConfig {
     /// Tells this muxer's files from another's.
     pub seed: Seed,
-    /// Media sequence number of the first segment, and the first discontinuity sequence number. Where it rises from muxer to
-    /// muxer, as the time of day does, a player that lived through both sees numbers rise.
+    /// Media sequence number of the first segment. Where it rises from muxer to muxer, as the time of day does, a player that
+    /// lived through both sees numbers rise.
     pub first_msn: u64,
+    /// The first discontinuity sequence number: another one for each muxer, so that a player does not take one's times for the
+    /// other's, but a small one. hls.js keeps an array with so many entries.
+    pub first_discontinuity: u64,
     /// Complete segments that are listed; at least 3.
     pub segments: usize,
     /// Least Target Duration, µs.
@@ -133,12 +136,17 @@ impl Window {
             open: Segment::new(config.first_msn.saturating_add(1), 0, Seam::Continues, date),
             inits: VecDeque::from([(0, init)]),
             next_part: 0,
-            discontinuity_sequence: config.first_msn,
+            discontinuity_sequence: config.first_discontinuity,
             target: config.segment_target.div_ceil(1_000_000).max(1),
             part_target: part_target.max(1),
             ended: false,
             bytes: 0,
         }
+    }
+
+    /// Announces this Part Target Duration from now on, if it is longer than what was.
+    pub fn raise_part_target(&mut self, target: u64) {
+        self.part_target = self.part_target.max(target);
     }
 
     /// Adds a part of `duration` µs to the segment in the making.

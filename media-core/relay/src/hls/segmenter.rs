@@ -20,6 +20,11 @@ const STALL: i64 = 400_000;
 const PICTURE_WAIT: i64 = 2_000_000;
 /// The time of day is set anew where it has run away from the stream's by more than this.
 const DATE_DRIFT: u64 = 1_000_000;
+/// Muxers of one path that begin this far apart differ in their first discontinuity sequence number: less than the grace of a
+/// publisher, without whose end no second muxer begins.
+const DISCONTINUITY_STEP: u64 = 8_000_000;
+/// A day has more steps, but a player that slept so long begins anew anyway.
+const DISCONTINUITIES: u64 = 8192;
 /// Bytes of one part; the boxes can take four times as much.
 const MAX_PART: usize = 16 << 20;
 
@@ -163,6 +168,7 @@ impl Running {
             seed,
             // No faster than segments can be made, so that the next muxer's numbers are above this one's.
             first_msn: date / segment_target,
+            first_discontinuity: date / DISCONTINUITY_STEP % DISCONTINUITIES,
             segments: config.segment_count,
             segment_target,
             // Four of the largest; ordinary streams stay far below.
@@ -261,6 +267,7 @@ impl Running {
         let from = self.edge.filter(|edge| !alone && start.saturating_sub(*edge) < STALL).unwrap_or(start);
         let least = 1_000;
         let duration = u64::try_from(end.saturating_sub(from)).unwrap_or(0).max(least);
+        self.window.raise_part_target(self.cutter.target());
         self.window.push_part(fragment.bytes, duration, fragment.independent);
         self.edge = Some(if alone { self.edge.unwrap_or(start) } else { end.max(from) });
         Ok(true)

@@ -144,6 +144,41 @@ fn inside() {
         "{speakers:?}"
     );
 
+    // What the speaker says about when a block is heard, and what the microphone says about when it was recorded, agree, once the
+    // speaker has found out how much this machine needs to hold ready. The speaker plays into the microphone here.
+    let (asked, times) = channel();
+    let (sender, sounds) = channel();
+    let mut ear = Microphone::new(Some(devices.microphones[0].id.clone()));
+    let mut mouth = Speaker::new(Some("pulseaudio:micfeed".into()));
+    let mut block = 0_u32;
+    let render = Box::new(move |buffer: &mut [f32], at: MonoTime| {
+        // A block of loud sound every half second.
+        block += 1;
+        if block.is_multiple_of(50) {
+            buffer.fill(0.9);
+            asked.send(at).unwrap_or(());
+        }
+    });
+    mouth.start(render, Box::new(|_| {})).unwrap();
+    ear.start(Box::new(move |event| sender.send(event).unwrap_or(()))).unwrap();
+    let (mut predicted, mut last, mut agreed) = (Vec::new(), MonoTime::default(), 0);
+    until(&sounds, "three beeps in a row at their times", |event| {
+        let AudioEvent::Sound(pcm) = event else { return false };
+        predicted.extend(times.try_iter());
+        if let Some(at) = pcm.samples.iter().position(|sample| sample.abs() > 0.45) {
+            let at = pcm.captured + Duration::from_micros(at as u64 * 1_000_000 / u64::from(RATE));
+            if at.since(last) > Duration::from_millis(250) {
+                last = at;
+                let off = |p: &MonoTime| at.since(*p).max(p.since(at));
+                let nearest = predicted.iter().map(off).min().unwrap_or(Duration::MAX);
+                agreed = if nearest < Duration::from_millis(30) { agreed + 1 } else { 0 };
+            }
+        }
+        agreed == 3
+    });
+    mouth.stop();
+    ear.stop();
+
     // Into the microphone, by a foreign program.
     let mut player = Command::new("pacat")
         .args(["--playback", "--device=micfeed", "--rate=48000", "--channels=1", "--format=s16le", "--latency-msec=20"])

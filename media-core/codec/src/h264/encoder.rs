@@ -11,7 +11,8 @@ use openh264::encoder::{
 };
 use openh264::formats::YUVSlices;
 use openh264_sys2::{
-    ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo, SPATIAL_LAYER_0,
+    ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_TRACE_LEVEL, SBitrateInfo,
+    SPATIAL_LAYER_0, WELS_LOG_QUIET,
 };
 
 /// A slice of this size and its RTP, SRTP and FU headers fit one packet on every path (WebRTC plans with 1200 bytes).
@@ -158,7 +159,15 @@ fn open(config: &EncoderConfig) -> Result<Encoder, CodecError> {
         // A second thread gains nothing up to 1080p and takes a core from the rest of the app.
         .num_threads(1)
         .vui(VuiConfig::bt601());
-    Encoder::with_api_config(OpenH264API::from_source(), native).map_err(|e| CodecError::openh264("encoder", &e))
+    let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), native)
+        .map_err(|e| CodecError::openh264("encoder", &e))?;
+    // It would write two warnings about settings chosen on purpose to the standard error stream at every start.
+    let mut quiet = WELS_LOG_QUIET;
+    // SAFETY: the trace level is the one option that may be set before initialisation; it takes a pointer to an int, which the
+    // library reads during the call and does not keep.
+    let code = unsafe { encoder.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut quiet).cast()) };
+    debug_assert_eq!(code, 0, "the trace level is a valid option");
+    Ok(encoder)
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use cpal::{BufferSize, SampleFormat, StreamConfig, SupportedBufferSize, Supporte
 
 /// What everything here is coded at; devices that can, run at it.
 const RATE: u32 = 48_000;
-/// 10 ms at 48 kHz: short enough for a conversation, long enough for a busy machine.
-const BLOCK: u32 = 480;
 
 /// PulseAudio where it can be reached (PipeWire answers to it too), else what the system has.
 pub(crate) fn open() -> cpal::Host {
@@ -33,8 +31,8 @@ pub(crate) struct Chosen {
     pub(crate) name: String,
 }
 
-/// The device called `id`, or the system's choice.
-pub(crate) fn choose(id: Option<&str>, direction: Direction) -> Result<Chosen, DeviceError> {
+/// The device called `id`, or the system's choice, to be called back every `millis` milliseconds if it can.
+pub(crate) fn choose(id: Option<&str>, direction: Direction, millis: u32) -> Result<Chosen, DeviceError> {
     let host = open();
     let device = match id {
         None => match direction {
@@ -73,8 +71,7 @@ pub(crate) fn choose(id: Option<&str>, direction: Direction) -> Result<Chosen, D
         return Err(DeviceError::Format(format!("{:?} samples", supported.sample_format())));
     }
     let mut config = supported.config();
-    // The same 10 ms at whatever rate it is.
-    let block = BLOCK * config.sample_rate / RATE;
+    let block = config.sample_rate / 1000 * millis;
     config.buffer_size = match supported.buffer_size() {
         SupportedBufferSize::Range { min, max } if (*min..=*max).contains(&block) => BufferSize::Fixed(block),
         _ => BufferSize::Default,

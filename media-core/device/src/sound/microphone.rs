@@ -1,7 +1,7 @@
 //! The microphone.
 
 use super::host::{self, Direction};
-use super::stamps::Stamps;
+use super::line::{Kind, Line};
 use super::stop::{Backoff, Stop};
 use crate::{AudioEvent, AudioSource, DeviceError, MonoClock};
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -122,6 +122,15 @@ fn run(
     }
 }
 
+/// What a callback knew of time.
+struct Report {
+    /// Frames up to and with its own.
+    end: u64,
+    now: MonoTime,
+    /// How long ago its last frame met the microphone, as the system says.
+    age: Duration,
+}
+
 /// What the callback and the thread share besides the ring.
 #[derive(Default)]
 struct Shared {
@@ -134,7 +143,7 @@ struct Session {
     // Dropped first: no callback after that.
     _stream: cpal::Stream,
     samples: Consumer<f32>,
-    reports: Consumer<(u64, MonoTime)>,
+    reports: Consumer<Report>,
     shared: Arc<Shared>,
     rate: u32,
     channels: u8,
@@ -142,22 +151,26 @@ struct Session {
 
 impl Session {
     fn open(id: Option<&str>, stop: &Arc<Stop>) -> Result<Self, DeviceError> {
-        let chosen = host::choose(id, Direction::Input)?;
+        let chosen = host::choose(id, Direction::Input, 1000 / BLOCKS)?;
         let (rate, from) = (chosen.config.sample_rate, usize::from(chosen.config.channels));
         let channels = from.clamp(1, 2);
         let ring = (rate / 1000 * RING_MILLIS) as usize * channels;
         let (samples_in, samples) = RingBuffer::new(ring);
         let (reports_in, reports) = RingBuffer::new(STAMPS);
         let shared = Arc::new(Shared::default());
-        let mut input = Input { samples: samples_in, reports: reports_in, position: 0, from, channels };
+        let block = (rate / BLOCKS) as usize * channels;
+        let mut input = Input { samples: samples_in, reports: reports_in, position: 0, rate, from, channels };
         let (woken, counted) = (Arc::clone(stop), Arc::clone(&shared));
         let callback = move |data: &Data, info: &cpal::InputCallbackInfo| {
             let stamp = info.timestamp();
             let age = stamp.callback.checked_duration_since(stamp.capture).unwrap_or_default().min(MAX_AGE);
-            if !input.take(data, MonoClock::now() - age) {
+            if !input.take(data, MonoClock::now(), age) {
                 counted.overruns.fetch_add(1, Ordering::Relaxed);
             }
-            woken.wake();
+            // PulseAudio may call a thousand times a second with a few samples each.
+            if input.waiting() >= block {
+                woken.wake();
+            }
         };
         let (woken, told) = (Arc::clone(stop), Arc::clone(&shared));
         let failure = move |error: cpal::Error| {
@@ -179,21 +192,21 @@ impl Session {
     /// Delivers blocks until stopped (`Ok`) or lost (`Err`).
     fn listen(&mut self, stop: &Stop, deliver: &mut dyn FnMut(Pcm)) -> Result<(), DeviceError> {
         let block = (self.rate / BLOCKS) as usize * usize::from(self.channels);
-        let mut stamps = Stamps::new(self.rate);
+        let mut line = Line::new(Kind::Capture, self.rate);
         let (mut position, mut last) = (0_u64, Instant::now());
         while !stop.is_stopped() {
             if let Some(error) = self.shared.failed.lock().take() {
                 return Err(error);
             }
-            while let Ok((at, time)) = self.reports.pop() {
-                stamps.report(at, time);
+            while let Ok(Report { end, now, age }) = self.reports.pop() {
+                line.report(end, now, age);
             }
             while let Ok(chunk) = self.samples.read_chunk(block) {
                 let (first, second) = chunk.as_slices();
                 let samples = [first, second].concat();
                 chunk.commit_all();
                 last = Instant::now();
-                let captured = stamps.at(position).unwrap_or_else(MonoClock::now);
+                let captured = line.at(position).unwrap_or_else(MonoClock::now);
                 position += (block / usize::from(self.channels)) as u64;
                 deliver(Pcm { rate: self.rate, channels: self.channels, samples, captured });
                 if stop.is_stopped() {
@@ -216,28 +229,29 @@ impl Session {
 /// The callback's side: no lock, no allocation.
 struct Input {
     samples: Producer<f32>,
-    reports: Producer<(u64, MonoTime)>,
+    reports: Producer<Report>,
     position: u64,
+    rate: u32,
     from: usize,
     channels: usize,
 }
 
 impl Input {
     /// False where there was no room, and the block is left out.
-    fn take(&mut self, data: &Data, time: MonoTime) -> bool {
+    fn take(&mut self, data: &Data, now: MonoTime, age: Duration) -> bool {
         match data.sample_format() {
-            SampleFormat::F32 => self.copy::<f32>(data, time),
-            SampleFormat::F64 => self.copy::<f64>(data, time),
-            SampleFormat::I16 => self.copy::<i16>(data, time),
-            SampleFormat::I24 => self.copy::<cpal::I24>(data, time),
-            SampleFormat::I32 => self.copy::<i32>(data, time),
-            SampleFormat::U8 => self.copy::<u8>(data, time),
-            SampleFormat::U16 => self.copy::<u16>(data, time),
+            SampleFormat::F32 => self.copy::<f32>(data, now, age),
+            SampleFormat::F64 => self.copy::<f64>(data, now, age),
+            SampleFormat::I16 => self.copy::<i16>(data, now, age),
+            SampleFormat::I24 => self.copy::<cpal::I24>(data, now, age),
+            SampleFormat::I32 => self.copy::<i32>(data, now, age),
+            SampleFormat::U8 => self.copy::<u8>(data, now, age),
+            SampleFormat::U16 => self.copy::<u16>(data, now, age),
             _ => false,
         }
     }
 
-    fn copy<T: SizedSample>(&mut self, data: &Data, time: MonoTime) -> bool
+    fn copy<T: SizedSample>(&mut self, data: &Data, now: MonoTime, age: Duration) -> bool
     where
         f32: FromSample<T>,
     {
@@ -251,9 +265,16 @@ impl Input {
             *to = f32::from_sample(*sample);
         }
         chunk.commit_all();
-        // A full queue of times only means that a later one serves.
-        self.reports.push((self.position, time)).unwrap_or(());
         self.position += frames as u64;
+        let own = Duration::from_micros(frames as u64 * 1_000_000 / u64::from(self.rate));
+        let report = Report { end: self.position, now, age: age.saturating_sub(own) };
+        // A full queue of times only means that a later one serves.
+        self.reports.push(report).unwrap_or(());
         true
+    }
+
+    /// Samples that wait for the thread.
+    fn waiting(&self) -> usize {
+        self.samples.buffer().capacity() - self.samples.slots()
     }
 }

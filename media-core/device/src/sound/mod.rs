@@ -4,9 +4,9 @@
 //! Not here: resampling, echo cancellation (`codec`), jitter buffers (`engine`).
 
 pub(crate) mod host;
+mod line;
 mod microphone;
 mod speaker;
-mod stamps;
 mod stop;
 
 pub use microphone::Microphone;

@@ -1,7 +1,7 @@
 //! The speaker.
 
 use super::host::{self, Direction};
-use super::stamps::Stamps;
+use super::line::{Kind, Line};
 use super::stop::{Backoff, Stop};
 use crate::{AudioFormat, AudioSink, DeviceError, MonoClock, Playout, Render, SinkEvent};
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -23,6 +23,14 @@ const BLOCKS: u32 = 100;
 const READY: usize = 2;
 /// Every underrun adds a block, up to this many.
 const MOST_READY: usize = 10;
+/// Milliseconds per callback at first: short enough for a conversation.
+const FIRST_WIDTH: u32 = 10;
+/// The widest, for machines so busy that their sound server runs dry.
+const WIDEST: u32 = 40;
+/// Seconds of silence that a sound server put in on its own since the last look; the second time, callbacks are made wider.
+const SLIP: f64 = 0.010;
+/// How often that is looked at.
+const SLIP_EVERY: Duration = Duration::from_secs(1);
 /// A speaker that asks for nothing for this long hangs or is gone.
 const SILENT: Duration = Duration::from_secs(3);
 /// Opening a stream may take this long.
@@ -113,9 +121,9 @@ fn run(
     answer: &SyncSender<Result<(), DeviceError>>,
 ) {
     stop.adopt();
-    let (mut answered, mut lost, mut backoff) = (false, false, Backoff::new());
+    let (mut answered, mut lost, mut backoff, mut width) = (false, false, Backoff::new(), FIRST_WIDTH);
     loop {
-        match Session::open(id, stop, state) {
+        match Session::open(id, stop, state, width) {
             Ok(mut session) => {
                 if !std::mem::replace(&mut answered, true) {
                     drop(answer.send(Ok(())));
@@ -128,10 +136,19 @@ fn run(
                     backoff = Backoff::new();
                 }
                 drop(session);
-                let Err(error) = end else { return };
-                tracing::warn!("speaker: {error}");
-                lost = true;
-                events(SinkEvent::Lost(error));
+                match end {
+                    Ok(End::Stopped) => return,
+                    Ok(End::Starved) => {
+                        width *= 2;
+                        tracing::info!("the sound server runs dry: {width} ms at a time from here on");
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::warn!("speaker: {error}");
+                        lost = true;
+                        events(SinkEvent::Lost(error));
+                    }
+                }
             }
             Err(error) if !answered => {
                 drop(answer.send(Err(error)));
@@ -145,20 +162,40 @@ fn run(
     }
 }
 
+/// Why playing ended without an error.
+enum End {
+    Stopped,
+    /// The device runs dry although nothing was late here.
+    Starved,
+}
+
+/// What a callback knew of time.
+struct Report {
+    /// The first frame it asked for, counted from the opening of the device.
+    start: u64,
+    /// How many frames of silence the device had got before that.
+    silent: u64,
+    now: MonoTime,
+    /// How soon the frame will be heard, as the system says.
+    ahead: Duration,
+}
+
 /// An open stream.
 struct Session {
     // Dropped first: no callback after that.
     stream: cpal::Stream,
     samples: Producer<f32>,
-    reports: Consumer<(u64, MonoTime)>,
+    reports: Consumer<Report>,
     failed: Arc<Mutex<Option<DeviceError>>>,
     rate: u32,
+    /// Milliseconds per callback.
+    width: u32,
     asked: bool,
 }
 
 impl Session {
-    fn open(id: Option<&str>, stop: &Arc<Stop>, state: &Arc<State>) -> Result<Self, DeviceError> {
-        let chosen = host::choose(id, Direction::Output)?;
+    fn open(id: Option<&str>, stop: &Arc<Stop>, state: &Arc<State>, width: u32) -> Result<Self, DeviceError> {
+        let chosen = host::choose(id, Direction::Output, width)?;
         let rate = chosen.config.sample_rate;
         let block = (rate / BLOCKS) as usize;
         // Room for what is kept ready and for one large callback.
@@ -168,6 +205,7 @@ impl Session {
             samples: samples_out,
             reports: reports_in,
             position: 0,
+            silent: 0,
             channels: usize::from(chosen.config.channels).max(1),
             started: false,
         };
@@ -175,7 +213,7 @@ impl Session {
         let callback = move |data: &mut Data, info: &cpal::OutputCallbackInfo| {
             let stamp = info.timestamp();
             let ahead = stamp.playback.checked_duration_since(stamp.callback).unwrap_or_default().min(MAX_AHEAD);
-            let missing = output.fill(data, MonoClock::now() + ahead);
+            let missing = output.fill(data, MonoClock::now(), ahead);
             counted.underruns.fetch_add(missing, Ordering::Relaxed);
             woken.wake();
         };
@@ -193,25 +231,38 @@ impl Session {
             .map_err(|e| DeviceError::from(&e))?;
         *state.format.lock() = Some(AudioFormat { rate, channels: CHANNELS as u8 });
         tracing::info!("speaker {} at {rate} Hz, {:?}", chosen.name, chosen.format);
-        Ok(Self { stream, samples, reports, failed, rate, asked: false })
+        Ok(Self { stream, samples, reports, failed, rate, width, asked: false })
     }
 
-    /// Asks for sound until stopped (`Ok`) or lost (`Err`).
-    fn play(&mut self, stop: &Stop, state: &State, render: &mut Render) -> Result<(), DeviceError> {
+    /// Asks for sound until stopped or starved (`Ok`) or lost (`Err`).
+    fn play(&mut self, stop: &Stop, state: &State, render: &mut Render) -> Result<End, DeviceError> {
         let block = (self.rate / BLOCKS) as usize;
         let mut buffer = vec![0.0; block * CHANNELS];
-        let mut stamps = Stamps::new(self.rate);
-        let (mut written, mut ready, mut last) = (0_u64, READY, Instant::now());
+        let mut line = Line::new(Kind::Playout, self.rate);
+        let mut silent_before = 0;
+        let (mut written, mut last) = (0_u64, Instant::now());
+        // A callback's worth and one for the scheduler.
+        let mut ready = READY.max((self.width * BLOCKS / 1000) as usize + 1);
+        let (mut looked, mut before, mut slips) = (Instant::now(), None, 0);
         let mut underruns = state.underruns.load(Ordering::Relaxed);
         let mut playing = false;
         while !stop.is_stopped() {
             if let Some(error) = self.failed.lock().take() {
                 return Err(error);
             }
-            while let Ok((at, time)) = self.reports.pop() {
-                stamps.report(at, time);
+            while let Ok(Report { start, silent, now, ahead }) = self.reports.pop() {
+                line.report(start, now, ahead);
+                silent_before = silent;
                 last = Instant::now();
                 self.asked = true;
+            }
+            if looked.elapsed() >= SLIP_EVERY {
+                let prompt = line.prompt();
+                slips += u32::from(before.zip(prompt).is_some_and(|(before, now)| now - before > SLIP));
+                (looked, before) = (Instant::now(), prompt);
+                if slips >= 2 && self.width < WIDEST {
+                    return Ok(End::Starved);
+                }
             }
             let missed = state.underruns.load(Ordering::Relaxed);
             if missed > underruns {
@@ -223,7 +274,7 @@ impl Session {
                 let now = MonoClock::now();
                 // Before the device says more, sound is as far away as what is kept ready.
                 let ahead = Duration::from_millis(10 * ready as u64);
-                let at = stamps.at(written).unwrap_or(now + ahead);
+                let at = line.at(written + silent_before).unwrap_or(now + ahead).max(now);
                 buffer.fill(0.0);
                 render(&mut buffer, at);
                 let Ok(mut chunk) = self.samples.write_chunk(buffer.len()) else { break };
@@ -246,42 +297,45 @@ impl Session {
             }
             stop.park_until(last + SILENT + Duration::from_millis(1));
         }
-        Ok(())
+        Ok(End::Stopped)
     }
 }
 
 /// The callback's side: no lock, no allocation.
 struct Output {
     samples: Consumer<f32>,
-    reports: Producer<(u64, MonoTime)>,
+    reports: Producer<Report>,
     /// Frames taken from the ring.
     position: u64,
+    /// Frames of silence the device got besides.
+    silent: u64,
     channels: usize,
     started: bool,
 }
 
 impl Output {
     /// Fills the device's buffer, with silence where the ring is empty; answers how many frames of silence.
-    fn fill(&mut self, data: &mut Data, time: MonoTime) -> u64 {
+    fn fill(&mut self, data: &mut Data, now: MonoTime, ahead: Duration) -> u64 {
         match data.sample_format() {
-            SampleFormat::F32 => self.copy::<f32>(data, time),
-            SampleFormat::F64 => self.copy::<f64>(data, time),
-            SampleFormat::I16 => self.copy::<i16>(data, time),
-            SampleFormat::I24 => self.copy::<cpal::I24>(data, time),
-            SampleFormat::I32 => self.copy::<i32>(data, time),
-            SampleFormat::U8 => self.copy::<u8>(data, time),
-            SampleFormat::U16 => self.copy::<u16>(data, time),
+            SampleFormat::F32 => self.copy::<f32>(data, now, ahead),
+            SampleFormat::F64 => self.copy::<f64>(data, now, ahead),
+            SampleFormat::I16 => self.copy::<i16>(data, now, ahead),
+            SampleFormat::I24 => self.copy::<cpal::I24>(data, now, ahead),
+            SampleFormat::I32 => self.copy::<i32>(data, now, ahead),
+            SampleFormat::U8 => self.copy::<u8>(data, now, ahead),
+            SampleFormat::U16 => self.copy::<u16>(data, now, ahead),
             _ => 0,
         }
     }
 
-    fn copy<T: SizedSample + FromSample<f32>>(&mut self, data: &mut Data, time: MonoTime) -> u64 {
+    fn copy<T: SizedSample + FromSample<f32>>(&mut self, data: &mut Data, now: MonoTime, ahead: Duration) -> u64 {
         let channels = self.channels;
         let Some(out) = data.as_slice_mut::<T>() else { return 0 };
         let frames = out.len() / channels;
         let available = (self.samples.slots() / CHANNELS).min(frames);
+        let report = Report { start: self.position + self.silent, silent: self.silent, now, ahead };
         // A full queue of times only means that a later one serves.
-        self.reports.push((self.position, time)).unwrap_or(());
+        self.reports.push(report).unwrap_or(());
         let Ok(chunk) = self.samples.read_chunk(available * CHANNELS) else { return 0 };
         let (first, second) = chunk.as_slices();
         let mut samples = first.iter().chain(second).copied();
@@ -298,7 +352,9 @@ impl Output {
         }
         chunk.commit_all();
         self.position += available as u64;
+        let missing = (frames - available) as u64;
+        self.silent += missing;
         self.started |= available > 0;
-        if self.started { (frames - available) as u64 } else { 0 }
+        if self.started { missing } else { 0 }
     }
 }

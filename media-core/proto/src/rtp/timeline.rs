@@ -6,6 +6,7 @@
 
 use crate::rtp::rtcp::NtpTime;
 use media::{ClockRate, MediaKind, MediaTime, MonoTime, Unwrapper};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A track of a [`SyncTimeline`].
@@ -18,6 +19,11 @@ const STEP: i64 = 1_000_000;
 const SLIDE: i64 = 8;
 /// RTP time that leaves arrival time by more than this was restarted by the sender.
 const RESTART: i64 = 10_000_000;
+
+/// Reports looked back on: some ten seconds, in which clocks drift apart by less than a millisecond.
+const REPORTS: usize = 10;
+/// A report that differs by more than this from the others was made by a clock that was set, not by a slow encoder.
+const CLOCK_SET: u64 = 1_000_000;
 
 /// Several RTP clocks of one sender, with a common zero at the first packet of any of them.
 #[derive(Debug, Default)]
@@ -38,7 +44,8 @@ struct Clock {
     last: Option<Last>,
     /// Latest time handed out, µs.
     edge: i64,
-    report: Option<Report>,
+    /// Wall clock less RTP time of the latest sender reports, µs since 1900.
+    reports: VecDeque<i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,13 +53,6 @@ struct Last {
     raw: u32,
     ticks: i64,
     arrived: MonoTime,
-}
-
-/// One instant on both clocks, µs since 1900 and ticks.
-#[derive(Debug, Clone, Copy)]
-struct Report {
-    ntp: i64,
-    ticks: i64,
 }
 
 impl SyncTimeline {
@@ -71,7 +71,7 @@ impl SyncTimeline {
             target: 0,
             last: None,
             edge: i64::MIN,
-            report: None,
+            reports: VecDeque::new(),
         });
         TrackHandle(self.tracks.len() - 1)
     }
@@ -90,7 +90,7 @@ impl SyncTimeline {
                 let step = given.saturating_sub(MediaTime::new(last.ticks, clock.rate).micros());
                 let waited = micros(arrived.since(last.arrived));
                 if step.saturating_sub(waited).saturating_abs() > RESTART {
-                    clock.report = None;
+                    clock.reports.clear();
                     // By arrival, but behind what was handed out already (one tick is at most one µs rounded up).
                     let tick = 1_000_000 / i64::from(clock.rate.hz()) + 1;
                     clock.anchor(since_zero.max(clock.edge.saturating_add(tick)).saturating_sub(given));
@@ -101,7 +101,7 @@ impl SyncTimeline {
                 }
             }
         }
-        if clock.last.is_none_or(|last| ticks >= last.ticks) || clock.report.is_none() {
+        if clock.last.is_none_or(|last| ticks >= last.ticks) || clock.reports.is_empty() {
             clock.last = Some(Last { raw: timestamp, ticks, arrived });
         }
         let time = MediaTime::new(ticks, clock.rate).plus(MediaTime::new(clock.shift, ClockRate::MICRO));
@@ -114,18 +114,19 @@ impl SyncTimeline {
         let Some(clock) = self.tracks.get_mut(track.0) else { return };
         let Some(last) = clock.last else { return };
         let step = i64::from(timestamp.wrapping_sub(last.raw).cast_signed());
-        clock.report = Some(Report { ntp: ntp.micros(), ticks: last.ticks.saturating_add(step) });
+        let time = MediaTime::new(last.ticks.saturating_add(step), clock.rate).micros();
+        clock.take_report(ntp.micros().saturating_sub(time));
         self.align();
     }
 
     /// Are all tracks aligned by sender reports, and arrived there?
     pub fn is_synchronised(&self) -> bool {
-        self.tracks.iter().all(|t| t.report.is_some() && t.shift == t.target)
+        self.tracks.iter().all(|t| !t.reports.is_empty() && t.shift == t.target)
     }
 
     /// Every track with a report follows the reference: sound if there is any, because a step in it is heard.
     fn align(&mut self) {
-        let reference = |t: &&Clock| t.report.is_some() && t.last.is_some();
+        let reference = |t: &&Clock| !t.reports.is_empty() && t.last.is_some();
         let Some(lead) = self.tracks.iter().filter(reference).find(|t| t.kind == MediaKind::Audio) else { return };
         let Some(zero) = lead.ntp_at_zero() else { return };
         let mut ahead = 0;
@@ -158,11 +159,21 @@ impl Clock {
         self.target = shift;
     }
 
+    /// Many senders report when a packet was sent, not when its content was captured, so a report is late by whatever encoding
+    /// and pacing took. The least late of the last few is the one to believe; a clock that was set begins anew.
+    fn take_report(&mut self, offset: i64) {
+        if self.reports.iter().min().is_some_and(|least| offset.abs_diff(*least) > CLOCK_SET) {
+            self.reports.clear();
+        }
+        self.reports.push_back(offset);
+        if self.reports.len() > REPORTS {
+            self.reports.pop_front();
+        }
+    }
+
     /// The sender's wall clock at time zero of the timeline, µs.
     fn ntp_at_zero(&self) -> Option<i64> {
-        let report = self.report?;
-        let out = MediaTime::new(report.ticks, self.rate).micros().saturating_add(self.shift);
-        Some(report.ntp.saturating_sub(out))
+        self.reports.iter().min().map(|offset| offset.saturating_sub(self.shift))
     }
 }
 
@@ -238,6 +249,22 @@ mod tests {
             assert!((end.0 - end.1).abs() <= 100, "{late} ms late: {end:?}");
             assert!(s.timeline.is_synchronised());
         }
+    }
+
+    #[test]
+    fn late_reports_are_not_believed() {
+        let mut s = Sender::new(30);
+        let mut end = (0, 0);
+        for ms in (0..12_000).step_by(20) {
+            end = (s.audio(ms), s.video(ms));
+            if ms % 1000 == 500 {
+                // Every third report is made in its time, the others after an encoder that had to wait.
+                let late = u64::from(ms / 1000 % 3) * 90;
+                s.timeline.sender_report(s.video, ntp(u64::from(ms) + late), VIDEO_BASE.wrapping_add(ms * 90));
+                s.timeline.sender_report(s.audio, ntp(u64::from(ms)), ms.wrapping_mul(48));
+            }
+        }
+        assert!((end.0 - end.1).abs() <= 100, "{end:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::settings::Ports;
 use device::MonoClock;
 use hub::{Hub, PathName};
 use relay::access::{Visit, VisitPath};
+use relay::hls::HlsConfig;
 use relay::webrtc::WebRtcConfig;
 use relay::{Clock, PortTaken, Relay, RelayConfig, StartError};
 use std::future::Future;
@@ -91,7 +92,7 @@ fn config(order: &RelayOrder) -> RelayConfig {
     ];
     RelayConfig {
         rtmp: at(order.ports.rtmp),
-        hls: at(order.ports.hls),
+        hls: at(order.ports.hls).map(|http| (http, HlsConfig::default())),
         webrtc: at(order.ports.webrtc_http).map(|http| {
             let local_udp_address = SocketAddr::new(order.address, order.ports.webrtc_udp);
             (http, WebRtcConfig { local_udp_address, ..WebRtcConfig::default() })

@@ -6,6 +6,7 @@ use crate::access::{Authorizer, Open};
 use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::flv::{self, HttpFlv};
+use crate::hls::{HlsConfig, HlsState};
 use crate::http;
 use crate::listen::Listening;
 use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
@@ -13,8 +14,6 @@ use crate::rtmp::{RtmpConns, RtmpServer};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use hub::{Hub, Limits, PathState};
 use std::io;
 use std::net::SocketAddr;
@@ -32,7 +31,7 @@ pub struct RelayConfig {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
     /// HLS and HTTP-FLV.
-    pub hls: Option<SocketAddr>,
+    pub hls: Option<(SocketAddr, HlsConfig)>,
     /// WHIP over HTTP, and its media port.
     pub webrtc: Option<(SocketAddr, WebRtcConfig)>,
     /// The control API.
@@ -119,6 +118,7 @@ pub struct Relay {
     hub: Hub,
     listening: Listening,
     bound: Bound,
+    origin: Option<HlsState>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -130,7 +130,7 @@ impl Relay {
     /// [`StartError`] names the setting and the cure.
     pub async fn start(config: RelayConfig) -> Result<Self, StartError> {
         let rtmp = bind("rtmpAddress", config.rtmp).await?;
-        let hls = bind("hlsAddress", config.hls).await?;
+        let hls = bind("hlsAddress", config.hls.as_ref().map(|(http, _)| *http)).await?;
         let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
         let metrics = bind("metricsAddress", config.metrics).await?;
@@ -169,9 +169,14 @@ impl Relay {
             };
             tasks.spawn(server.run(listener, stop.clone()));
         }
-        if let Some(listener) = hls {
-            let flv = HttpFlv { listening: listening.clone(), authorizer: Arc::clone(&config.authorizer) };
-            tasks.spawn(http::serve(listener, media_router(flv), stop.clone()));
+        let mut origin = None;
+        if let (Some(listener), Some((_, hls))) = (hls, config.hls) {
+            let authorizer = Arc::clone(&config.authorizer);
+            let flv = HttpFlv { listening: listening.clone(), authorizer: Arc::clone(&authorizer) };
+            let hls = HlsState::new(hls, Arc::new(listening.clone()), authorizer, clock);
+            tasks.spawn(http::serve(listener, media_router(flv, hls.clone()), stop.clone()));
+            tasks.spawn(hls.clone().remux_always(hub.clone()));
+            origin = Some(hls);
         }
         if let (Some(listener), Some(state)) = (webrtc_http, webrtc) {
             tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
@@ -185,7 +190,7 @@ impl Relay {
         }
         tasks.spawn(tick(hub.clone(), clock, stop.clone()));
         info!(?bound, "relay started");
-        Ok(Self { hub, listening, bound, stop, tasks })
+        Ok(Self { hub, listening, bound, origin, stop, tasks })
     }
 
     /// The hub, for publishers and readers in this process.
@@ -211,6 +216,10 @@ impl Relay {
     /// Stops serving and waits until every port is free.
     pub async fn stop(mut self) {
         self.stop.cancel();
+        // Held requests are answered, so that their connections end.
+        if let Some(origin) = &self.origin {
+            origin.stop();
+        }
         while self.tasks.join_next().await.is_some() {}
         info!("relay stopped");
     }
@@ -233,15 +242,15 @@ fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|l| l.local_addr().ok())
 }
 
-/// HTTP-FLV by its ending; everything else is not there.
-fn media_router(flv: HttpFlv) -> Router {
+/// HTTP-FLV by its ending, HLS by its files and pages.
+fn media_router(flv: HttpFlv, hls: HlsState) -> Router {
     Router::new().fallback(move |request: Request| {
-        let flv = flv.clone();
+        let (flv, hls) = (flv.clone(), hls.clone());
         async move {
             if flv::path_of(request.uri().path()).is_some() {
                 flv.answer(request).await
             } else {
-                StatusCode::NOT_FOUND.into_response()
+                hls.answer(request).await
             }
         }
     })

@@ -6,6 +6,7 @@ mod values;
 mod yaml;
 
 use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
+use crate::hls::HlsConfig;
 use crate::relay::RelayConfig;
 use crate::webrtc::WebRtcConfig;
 use hub::PathName;
@@ -113,7 +114,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     let mut relay = RelayConfig {
         rtmp: server(&mut top, "rtmp", "rtmpAddress", ":1935", true, &mut notes)?,
         webrtc: webrtc(&mut top, &mut notes)?,
-        hls: server(&mut top, "hls", "hlsAddress", ":8888", true, &mut notes)?,
+        hls: server(&mut top, "hls", "hlsAddress", ":8888", true, &mut notes)?.map(|http| (http, HlsConfig::default())),
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
         metrics: server(&mut top, "metrics", "metricsAddress", ":9998", false, &mut notes)?.map(loopback),
         ..RelayConfig::default()
@@ -242,7 +243,7 @@ mod tests {
     fn defaults() {
         let config = Config::defaults().unwrap();
         assert_eq!(config.relay.rtmp.unwrap().port(), 1935);
-        assert_eq!(config.relay.hls.unwrap().port(), 8888);
+        assert_eq!(config.relay.hls.unwrap().0.port(), 8888);
         assert_eq!((config.relay.api, config.log_level), (None, "info"));
     }
 
@@ -254,7 +255,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.relay.rtmp, Some("127.0.0.1:0".parse().unwrap()));
-        assert_eq!(config.relay.hls, None);
+        assert!(config.relay.hls.is_none());
         assert_eq!(config.relay.api, Some("127.0.0.1:9997".parse().unwrap()));
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
         assert!(

@@ -150,7 +150,7 @@ impl Muxer {
     }
 
     /// The messages of `unit`. Time counts from the first unit given, never falls within a track, and never is negative: what
-    /// is older than the first unit is stamped 0. New parameters go before the unit that needs them.
+    /// is older than the first unit is left out if it is sound, and stamped 0 if it is a picture. New parameters go before the unit that needs them.
     pub fn write(&mut self, unit: &AccessUnit) -> Messages {
         let lanes = [&mut self.video, &mut self.audio].into_iter().flatten();
         let Some(lane) = lanes.into_iter().find(|lane| lane.id == unit.track) else {
@@ -166,6 +166,11 @@ impl Muxer {
         }
         let base = *self.base.get_or_insert(unit.dts.millis());
         let relative = |time: MediaTime| time.millis().saturating_sub(base);
+        // Sound from before the reader's zero would be heard at the wrong time; a picture may be needed by those after it.
+        if relative(unit.dts) < 0 && !unit.is_video() {
+            self.dropped += 1;
+            return Messages::default();
+        }
         let time = relative(unit.dts).max(lane.last).max(0);
         lane.last = time;
         let mut messages = Messages::default();
@@ -309,13 +314,14 @@ mod tests {
             assert_eq!(kinds(muxer.write(unit)), want, "{unit:?}");
         };
         check(&mut muxer, &unit(video, UnitKind::Key, 90_000, 90_000, &[1]), &[(TagKind::Video, 0, 1)]);
-        check(&mut muxer, &unit(audio, UnitKind::Audio, 47_000, 47_000, &[1]), &[(TagKind::Audio, 0, 1)]);
+        // Sound of before the reader's zero: two such units would get one time.
+        check(&mut muxer, &unit(audio, UnitKind::Audio, 47_000, 47_000, &[1]), &[]);
         check(&mut muxer, &unit(video, UnitKind::Delta, 93_000, 93_000, &[1]), &[(TagKind::Video, 33, 1)]);
         check(&mut muxer, &unit(audio, UnitKind::Audio, 49_024, 49_024, &[1]), &[(TagKind::Audio, 21, 1)]);
         // A fall is held; a stranger is not told.
         check(&mut muxer, &unit(audio, UnitKind::Audio, 48_000, 48_000, &[1]), &[(TagKind::Audio, 21, 1)]);
         check(&mut muxer, &unit(&milli(7, CodecParams::H264(h264())), UnitKind::Key, 0, 0, &[1]), &[]);
-        assert_eq!((muxer.dropped(), muxer.carries(TrackId(0)), muxer.carries(TrackId(7))), (1, true, false));
+        assert_eq!((muxer.dropped(), muxer.carries(TrackId(0)), muxer.carries(TrackId(7))), (2, true, false));
         assert_eq!(muxer.end().map(|m| (m.timestamp, m.body())), Some((33, Bytes::from_static(&[0x17, 2, 0, 0, 0]))));
     }
 

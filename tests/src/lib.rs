@@ -3,6 +3,7 @@
 //! Belongs here: one module a capability. Not here: tests (`tests/`), anything the product uses.
 
 pub mod app;
+pub mod browser;
 pub mod content;
 pub mod desktop;
 pub mod ffmpeg;

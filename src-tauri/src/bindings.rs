@@ -41,7 +41,9 @@ fn generated() -> String {
         declaration::<Notice>(c),
         declaration::<AppError>(c),
     ];
-    format!("{HEADER}{}", all.concat())
+    // The generator leaves spaces at the ends of lines.
+    let lines: Vec<&str> = all.iter().flat_map(|text| text.lines()).map(str::trim_end).collect();
+    format!("{HEADER}{}\n", lines.join("\n"))
 }
 
 #[test]

@@ -283,7 +283,7 @@ mod tests {
             if let (Server::Address { password, .. }, Some(typed)) = (&mut view.server, typed) {
                 *password = typed.into();
             }
-            let (back, password) = super::settings(view);
+            let (back, password) = settings(view);
             assert_eq!((back, password.as_deref()), (there.settings.clone(), want));
         };
         check(true, None, None);
@@ -297,7 +297,7 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(100);
         let error = ServerError::Timeout { address: "a".into() };
         let check = |retry_at, want| {
-            let phase = super::phase(&engine::Phase::Reconnecting { attempt: 2, retry_at, error: error.clone() }, now);
+            let phase = phase(&engine::Phase::Reconnecting { attempt: 2, retry_at, error: error.clone() }, now);
             let error = AppError::ServerTimeout { address: "a".into() };
             assert_eq!(phase, Phase::Reconnecting { attempt: 2, retry_in_ms: want, error });
         };

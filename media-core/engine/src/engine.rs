@@ -234,7 +234,10 @@ impl Engine {
             .build()
             .map_err(system("runtime"))?;
         let (windows, sound, bell) = (Windows::new(), SoundBuffer::new(), Arc::new(Notify::new()));
-        let socket = runtime.block_on(PlayerSocket::open(windows.clone())).map_err(system("loopback socket"))?;
+        let socket = {
+            let _within = runtime.enter();
+            PlayerSocket::open(windows.clone()).map_err(system("loopback socket"))?
+        };
         let wanted = Wanted::from(&settings);
         let pipeline = Pipeline::start(&wanted, config.synthetic, &windows, &sound, Arc::clone(&bell))
             .map_err(system("thread"))?;

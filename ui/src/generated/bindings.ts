@@ -1,20 +1,26 @@
-// What crosses between the window and the shell, as `src-tauri/src/view.rs` declares it.
+// Generated from `src-tauri/src/view.rs` by `BLESS=1 cargo test -p visavis bindings`. Do not edit.
 
-export type AppView = { version: string, settings: SettingsView, devices: DevicesView, networks: Array<NetworkView>, visit: VisitView,
+/**
+ * Everything the window draws, sent whole on every change. Small, so no diffing.
+ */
+export type AppView = { version: string, settings: SettingsView, devices: DevicesView, networks: Array<NetworkView>, visit: VisitView, 
 /**
  * `ws://127.0.0.1:PORT/player?token=…`: pictures, meters and their acknowledgements.
  */
 playerUrl: string, };
 
-export type VisitView = { phase: Phase,
+/**
+ * Where the consultation stands. The UI turns this into one line of words.
+ */
+export type VisitView = { phase: Phase, 
 /**
  * Milliseconds since the Unix epoch at which the visit began; absent outside a visit.
  */
-startedAtMs: number | null, muted: boolean, cameraOff: boolean, remote: RemoteView, delay: DelayView,
+startedAtMs: number | null, muted: boolean, cameraOff: boolean, remote: RemoteView, delay: DelayView, 
 /**
  * What the patient opens; empty outside a visit.
  */
-patient: PatientUrls | null,
+patient: PatientUrls | null, 
 /**
  * Things that need a look, most urgent first; each says what happened and offers at most one cure.
  */
@@ -26,7 +32,10 @@ export type RemoteView = { picture: PictureState, sound: boolean, width: number,
 
 export type PictureState = "none" | "live" | "frozen";
 
-export type DelayView = { incoming: DelayParts, outgoing: DelayParts,
+/**
+ * Delay in milliseconds, as far as each part is known.
+ */
+export type DelayView = { incoming: DelayParts, outgoing: DelayParts, 
 /**
  * The other side is an RTMP phone: its own buffer is unknown, so the total is an estimate.
  */
@@ -34,11 +43,11 @@ estimated: boolean, };
 
 export type DelayParts = { networkMs: number | null, queueMs: number | null, jitterMs: number | null, codecMs: number | null, displayMs: number | null, totalMs: number | null, };
 
-export type PatientUrls = {
+export type PatientUrls = { 
 /**
  * For `live-pusher`: where the patient's picture and sound go.
  */
-pushRtmp: string,
+pushRtmp: string, 
 /**
  * For `live-player`: the doctor, sound as AAC.
  */
@@ -50,7 +59,7 @@ export type DeviceView = { id: string, name: string, isDefault: boolean, };
 
 export type DeviceState = { "kind": "open", name: string, } | { "kind": "synthetic" } | { "kind": "off" } | { "kind": "missing" } | { "kind": "busy", name: string, } | { "kind": "denied" } | { "kind": "lost", name: string, };
 
-export type NetworkView = {
+export type NetworkView = { 
 /**
  * The interface's own name, such as `wlan0`.
  */
@@ -58,19 +67,22 @@ interface: string, address: string, kind: NetworkKind, suggested: boolean, };
 
 export type NetworkKind = "cable" | "wifi" | "vpn" | "virtual" | "loopback";
 
-export type SettingsView = { language: Language, appearance: Appearance, server: Server, doctorStream: string, patientStream: string,
+/**
+ * What the user may change. Sent whole in both directions; kept at once.
+ */
+export type SettingsView = { language: Language, appearance: Appearance, server: Server, doctorStream: string, patientStream: string, 
 /**
  * Token-free stream names, for clients that cannot carry one. Off unless asked for.
  */
-openNames: boolean,
+openNames: boolean, 
 /**
  * `None` follows the suggestion.
  */
-network: string | null, ports: Ports,
+network: string | null, ports: Ports, 
 /**
  * `None` follows the system.
  */
-camera: string | null, microphone: string | null, speaker: string | null, width: number, height: number, fps: number, bitrateKbps: number,
+camera: string | null, microphone: string | null, speaker: string | null, width: number, height: number, fps: number, bitrateKbps: number, 
 /**
  * Close the microphone while muted, at the price of the meter.
  */
@@ -84,6 +96,12 @@ export type Server = { "kind": "thisComputer" } | { "kind": "address", address: 
 
 export type Ports = { rtmp: number, hls: number, webrtcHttp: number, webrtcUdp: number, };
 
+/**
+ * One thing to say beside the picture.
+ */
 export type Notice = { "kind": "cameraMissing" } | { "kind": "cameraBusy", name: string, } | { "kind": "cameraDenied" } | { "kind": "cameraLost", name: string, } | { "kind": "microphoneMissing" } | { "kind": "microphoneBusy", name: string, } | { "kind": "microphoneDenied" } | { "kind": "microphoneLost", name: string, } | { "kind": "speakerMissing" } | { "kind": "speakerLost", name: string, } | { "kind": "mutedButSpeaking" } | { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, };
 
+/**
+ * What a command may answer instead of success; the UI owns the words.
+ */
 export type AppError = { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, } | { "kind": "serverRefused", address: string, } | { "kind": "serverTimeout", address: string, } | { "kind": "serverUnauthorized", address: string, } | { "kind": "serverNotFound", address: string, } | { "kind": "serverOther", address: string, detail: string, } | { "kind": "invalidSetting", field: string, } | { "kind": "internal", detail: string, };

@@ -37,6 +37,8 @@ pub(crate) struct SoundTrack {
     input: Option<Input>,
     drift: DriftControl,
     last_push: Option<MonoTime>,
+    /// The sound before is the microphone's and in its place; false at every seam.
+    aligned: bool,
     /// Time of sample zero, and how many samples were made since.
     anchor: Option<(MonoTime, u64)>,
     /// Interleaved 48 kHz stereo that does not fill a packet yet; its end is `anchor`'s count.
@@ -57,7 +59,7 @@ impl SoundTrack {
     pub(crate) fn new() -> Result<Self, CodecError> {
         let encoder = OpusEncoder::new(OpusEncoderConfig::default())?;
         let drift = DriftControl::new(CENTRE);
-        Ok(Self { encoder, input: None, drift, last_push: None, anchor: None, pending: Vec::new() })
+        Ok(Self { encoder, input: None, drift, last_push: None, aligned: false, anchor: None, pending: Vec::new() })
     }
 
     /// What a decoder must know.
@@ -80,29 +82,30 @@ impl SoundTrack {
             + resampler.waiting() as u64 * 1_000_000 / u64::from(pcm.rate.max(1));
         let given = pcm.captured - Duration::from_micros(held);
         let next = next_of(self.anchor.get_or_insert((given, 0)));
+        let (ahead, behind) = (next.since(given), given.since(next));
+        self.aligned &= ahead <= HOLE && behind <= HOLE;
         let mut skip = 0;
-        if given > next + HOLE {
-            let hole = given.since(next);
-            resampler.reset();
-            self.drift.restart();
-            self.fill(hole, given);
-        } else if given + HOLE < next {
-            skip = pcm.frames();
-        } else {
+        if self.aligned {
             let since = self.last_push.map_or(Duration::ZERO, |last| pcm.captured.since(last));
             // More samples than time: an imaginary buffer above its centre.
-            let fill = (CENTRE + next.since(given)).saturating_sub(given.since(next));
-            let relative = self.drift.update(fill, since);
+            let relative = self.drift.update((CENTRE + ahead).saturating_sub(behind), since);
             resampler.set_relative(relative);
+        } else {
+            // At a seam the sound is put where it belongs at once; drift is only for clocks.
+            skip = usize::try_from(ahead.as_micros() * u128::from(pcm.rate) / 1_000_000).unwrap_or(usize::MAX);
+            resampler.reset();
+            self.drift.restart();
+            self.fill(behind, given);
+            self.aligned = skip < pcm.frames();
         }
         self.last_push = Some(pcm.captured);
-        if skip == 0 {
+        let skipped = skip.saturating_mul(usize::from(pcm.channels));
+        if let (Some(kept), Some(input)) = (pcm.samples.get(skipped..), &mut self.input) {
             let mut stereo = Vec::with_capacity(pcm.frames() * 2);
-            remix(&pcm.samples, pcm.channels, 2, &mut stereo);
+            remix(kept, pcm.channels, 2, &mut stereo);
             if muted {
                 stereo.fill(0.0);
             }
-            let Some(input) = &mut self.input else { return Ok(()) };
             let made = input.resampler.process(&stereo, &mut self.pending)?;
             self.count(made);
         }
@@ -114,11 +117,13 @@ impl SoundTrack {
     /// # Errors
     /// [`CodecError`] where the encoder refuses.
     pub(crate) fn tick(&mut self, now: MonoTime, expected: bool, out: &mut Vec<Packet>) -> Result<(), CodecError> {
-        let next = next_of(self.anchor.get_or_insert((now, 0)));
         let patience = if expected { STALL } else { SILENCE_TRAILS };
+        // A microphone that has just been opened speaks of a moment ago, and its sound finds its place in what is silence till then.
+        let next = next_of(self.anchor.get_or_insert((now - patience, 0)));
         if now.since(next) > patience {
             let until = now - SILENCE_TRAILS;
             self.fill(until.since(next), until);
+            self.aligned = false;
         }
         self.encode(out)
     }
@@ -228,6 +233,20 @@ mod tests {
         let last = packets.last().unwrap().captured.micros() as f64 / 1000.0 - 1000.0;
         let media_end = packets.len() as f64 * 20.0;
         assert!((media_end - last - 20.0).abs() < 15.0 && last > 59_950.0, "{media_end} {last}");
+    }
+
+    /// Sound that is older than the silence before it is cut to fit, not worked off by a wrong pitch.
+    #[test]
+    fn a_late_start_is_put_in_its_place() {
+        let packets = run(48_000, 200, |n| (n >= 50).then_some(n as f64 * 10.0 - 45.0));
+        gapless(&packets);
+        let mut decoder = OpusDecoder::new().unwrap();
+        let mut pcm = Vec::new();
+        packets.iter().for_each(|p| drop(decoder.decode(&p.payload, &mut pcm).unwrap()));
+        let left: Vec<f32> = pcm.iter().step_by(2).copied().collect();
+        let second = &left[left.len() - 48_000..left.len() - 4_800];
+        let crossings = second.windows(2).filter(|w| w[0] <= 0.0 && w[1] > 0.0).count();
+        assert!(crossings.abs_diff(900) <= 1, "{crossings} cycles of 900");
     }
 
     #[test]

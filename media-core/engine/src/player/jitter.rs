@@ -198,8 +198,10 @@ impl JitterBuffer {
         lates.sort_unstable();
         // One burst in twenty may come later than the target allows; a single stall does not lengthen the buffer.
         let latest = lates.get(lates.len() * 95 / 100).or(lates.last()).copied().unwrap_or(0);
-        let earliest = self.arrivals.iter().map(|burst| burst.last.min(burst.first)).min().unwrap_or(0);
-        let jitter = Duration::from_micros(latest.saturating_sub(earliest).unsigned_abs());
+        // The fill that is steered is a mean, so what counts is how much later than the mean somebody comes.
+        let count = i64::try_from(self.arrivals.len().max(1)).unwrap_or(i64::MAX);
+        let mean = self.arrivals.iter().map(|burst| (burst.first / 2 + burst.last / 2) / count).sum::<i64>();
+        let jitter = Duration::from_micros(u64::try_from(latest.saturating_sub(mean)).unwrap_or(0));
         self.target = (self.packet / 2 + MARGIN + jitter).min(LONGEST_TARGET);
         self.drift.set_target(self.target);
     }

@@ -58,8 +58,10 @@ impl PlayerSocket {
     ///
     /// # Errors
     /// What the system says where not even loopback can be bound.
-    pub(crate) async fn open(windows: Windows) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    pub(crate) fn open(windows: Windows) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let token = crate::token::random();
         let stop = CancellationToken::new();
@@ -255,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_let_in() {
-        let socket = PlayerSocket::open(Windows::new()).await.unwrap();
+        let socket = PlayerSocket::open(Windows::new()).unwrap();
         let url = socket.url();
         let wrong = format!("{}x", url);
         let check = async |url: &str, origin: Option<&str>, want: Option<u16>| {
@@ -298,7 +300,7 @@ mod tests {
     /// Kinds, and sequences where there are any, of the first messages that satisfy `want`.
     async fn receive(decodes: bool, want_kind: u8, count: usize) -> Vec<Vec<u8>> {
         let windows = Windows::new();
-        let socket = PlayerSocket::open(windows.clone()).await.unwrap();
+        let socket = PlayerSocket::open(windows.clone()).unwrap();
         let mut client = connect(&socket.url(), Some("tauri://localhost")).await.unwrap();
         windows.show_own(Picture::new(4, 2, vec![1; 12], MonoTime::default()).unwrap(), true);
         for unit in units(5) {

@@ -114,7 +114,7 @@ impl Text<'_> {
 
     fn whole_segments(&mut self) {
         let window = self.window;
-        self.head(8);
+        self.head(7);
         self.sequence();
         for segment in window.listed() {
             self.segment_head(segment);
@@ -146,9 +146,6 @@ impl Text<'_> {
     }
 
     fn segment_end(&mut self, segment: &Segment) {
-        if segment.gap {
-            self.line(format_args!("#EXT-X-GAP"));
-        }
         let uri = self.uri(Resource::Segment { seed: self.window.config.seed, msn: segment.msn });
         self.line(format_args!("#EXTINF:{},\n{uri}", seconds(segment.duration)));
     }

@@ -80,13 +80,11 @@ pub(super) struct Segment {
     pub(super) parts: Vec<Part>,
     pub(super) duration: u64,
     pub(super) bytes: usize,
-    /// Stands for time before the stream that cannot be fetched.
-    pub(super) gap: bool,
 }
 
 impl Segment {
     const fn new(msn: u64, init: u64, seam: Seam, date: u64) -> Self {
-        Self { msn, init, seam, date, parts: Vec::new(), duration: 0, bytes: 0, gap: false }
+        Self { msn, init, seam, date, parts: Vec::new(), duration: 0, bytes: 0 }
     }
 }
 
@@ -132,8 +130,7 @@ impl Window {
             config,
             segments: VecDeque::new(),
             unlisted: 0,
-            // One number is left for the gap that may come before.
-            open: Segment::new(config.first_msn.saturating_add(1), 0, Seam::Continues, date),
+            open: Segment::new(config.first_msn, 0, Seam::Continues, date),
             inits: VecDeque::from([(0, init)]),
             next_part: 0,
             discontinuity_sequence: config.first_discontinuity,
@@ -180,19 +177,6 @@ impl Window {
             self.segments.push_back(std::mem::replace(&mut self.open, next));
         }
         self.slide();
-    }
-
-    /// Lists a gap before the first segment, which is still in the making: a playlist without one complete segment is refused
-    /// by players, and in a long GOP they would wait for the next key frame. Nothing happens once a segment is complete.
-    pub fn precede_with_gap(&mut self) {
-        if self.segments.is_empty() && !self.open.parts.is_empty() {
-            let length = self.target * 1_000_000;
-            let mut gap = Segment::new(self.config.first_msn, self.open.init, Seam::Continues, 0);
-            gap.date = self.open.date.saturating_sub(length);
-            gap.duration = length;
-            gap.gap = true;
-            self.segments.push_back(gap);
-        }
     }
 
     /// The stream is over: the segment in the making is complete, nothing follows.
@@ -245,7 +229,7 @@ impl Window {
     /// Bits a second: of the heaviest listed segment, and over all.
     pub fn bitrates(&self) -> (u64, u64) {
         let rate = |bytes: usize, micros: u64| (bytes as u64).saturating_mul(8_000_000) / micros.max(1);
-        let all = || self.segments.iter().filter(|s| !s.gap && s.duration >= 500_000);
+        let all = || self.segments.iter().filter(|s| s.duration >= 500_000);
         let open = (self.open.duration > 0).then_some(&self.open);
         let peak = all().map(|s| rate(s.bytes, s.duration)).max();
         let some = all().chain(if peak.is_none() { open } else { None });
@@ -285,7 +269,7 @@ impl Window {
 
     /// A complete segment. Its parts are fetched one by one, so that a slow client holds one of them and not all.
     pub fn segment(&self, msn: u64) -> Option<SegmentView> {
-        let segment = self.segments.iter().find(|s| s.msn == msn && !s.gap)?;
+        let segment = self.segments.iter().find(|s| s.msn == msn)?;
         let first_part = segment.parts.first()?.number;
         Some(SegmentView { first_part, parts: segment.parts.len() as u64, bytes: segment.bytes })
     }

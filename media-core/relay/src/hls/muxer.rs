@@ -43,6 +43,8 @@ pub(super) enum Absent {
     Crowded,
 }
 
+/// A unit that arrived this recently is the newest there is, or nearly.
+const LIVE: Duration = Duration::from_millis(250);
 /// How often is looked whether anybody still asks.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
@@ -132,10 +134,11 @@ impl Muxer {
                 let date = self.date(unit.captured.unwrap_or(arrived));
                 let mut segmenter = self.segmenter.lock();
                 let made = segmenter.push(&unit, date);
-                if matches!(made, Ok(true))
-                    && let Some(window) = segmenter.window_mut()
-                {
-                    present_early(window, &self.config);
+                // In a long GOP nobody waits for its end. What has come of it, up to now, is a segment; a player begins with
+                // its key frame, and what follows continues it.
+                let live = self.clock.now().since(arrived) < LIVE;
+                if matches!(made, Ok(true)) && live && self.held.available_permits() < self.config.max_held {
+                    segmenter.present_early();
                 }
                 drop(segmenter);
                 match made {
@@ -310,12 +313,3 @@ impl Muxer {
 /// A block beyond what a player can mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooFar;
-
-/// In a long GOP nobody waits for its end: what there is of it is shown, behind a gap.
-fn present_early(window: &mut Window, config: &HlsConfig) {
-    let segment = u64::try_from(config.segment_duration.as_micros()).unwrap_or(u64::MAX);
-    let enough = (segment.saturating_mul(3) / 2).max(window.part_target() * 4);
-    if !window.is_presentable() && window.open_duration() >= enough {
-        window.precede_with_gap();
-    }
-}

@@ -122,6 +122,17 @@ impl Segmenter {
         }
     }
 
+    /// Makes a segment of what there is of the first GOP, if that is well longer than a segment need be: with another key frame
+    /// it would be complete already.
+    pub(super) fn present_early(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let enough = (running.segment_target / 2 * 3).max(running.window.part_target() * 4);
+        if !running.window.is_presentable() && running.window.open_duration() >= enough {
+            let date = running.window.edge_date();
+            running.window.begin_segment(Seam::Continues, None, date);
+        }
+    }
+
     /// The stream is over.
     pub(super) fn end(&mut self) {
         if let Some(running) = &mut self.running {
@@ -296,13 +307,6 @@ impl Running {
 
     fn pending(&self) -> u64 {
         u64::try_from(self.writer.pending_duration().micros()).unwrap_or(0)
-    }
-}
-
-impl Segmenter {
-    /// Changes the window, where there is one.
-    pub(super) fn window_mut(&mut self) -> Option<&mut Window> {
-        self.running.as_mut().map(|r| &mut r.window)
     }
 }
 

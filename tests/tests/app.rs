@@ -99,10 +99,7 @@ fn a_consultation() -> Result<()> {
     ensure!(doctor.readable() > 0.98, "{} of the clocks are readable", doctor.readable());
 
     app.click("mute")?;
-    app.until(
-        "document.querySelector('[data-testid=mute]').getAttribute('aria-pressed') === 'true'",
-        Duration::from_secs(10),
-    )?;
+    app.until("document.querySelector('[data-testid=mute]').dataset.pressed === 'true'", Duration::from_secs(10))?;
     desktop.screenshot(&dir, "muted")?;
     let file = dir.join("muted.flv");
     pull("pull-muted", &dir, &urls[1], 4.0, &file)?.succeed(Duration::from_secs(40))?;

@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn every_usual_rate_fits() {
-        for rate in [10.0, 12.0, 12.5, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0] {
-            let gop = (rate as f64).round() as usize;
+        for rate in [10.0_f64, 12.0, 12.5, 15.0, 20.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0] {
+            let gop = rate.round() as usize;
             let (parts, target) = cut(&steady(rate, gop * 8), gop);
             for &(length, last) in &parts {
                 assert!(length <= target, "{rate}/s: {length} above {target}");

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn queries() {
-        let check = |query: &str, want: Result<(Option<(u64, Option<u64>)>, Skip, &str), DirectiveError>| {
+        type Short<'a> = (Option<(u64, Option<u64>)>, Skip, &'a str);
+        let check = |query: &str, want: Result<Short<'_>, DirectiveError>| {
             let got = Directives::parse(query);
             let got = got.as_ref().map(|d| (d.block.map(|b| (b.msn, b.part)), d.skip, d.carried.as_str()));
             assert_eq!(got, want.as_ref().map(|w| *w), "{query}");

@@ -1,7 +1,6 @@
 //! The multivariant playlist (RFC 8216bis §4.4.6).
 
 use super::{Carried, MEDIA, Variant};
-use std::fmt::Write as _;
 
 /// What `EXT-X-STREAM-INF` says of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,14 +29,17 @@ pub struct Multivariant {
 impl Multivariant {
     /// The playlist, leading to the media playlist of `variant`, which is named where it is not what `MEDIA` is by itself.
     pub fn text(&self, variant: Option<Variant>, carried: &Carried) -> String {
-        let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-STREAM-INF:");
         // Required, and never zero: some players divide by it.
-        let _ = write!(out, "BANDWIDTH={},AVERAGE-BANDWIDTH={}", self.peak.max(1), self.average.max(1));
-        let _ = write!(out, ",CODECS=\"{}\"", self.codecs.join(","));
+        let mut out = format!(
+            "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+            self.peak.max(1),
+            self.average.max(1),
+            self.codecs.join(",")
+        );
         if let Some(video) = self.video {
-            let _ = write!(out, ",RESOLUTION={}x{}", video.width, video.height);
+            out.push_str(&format!(",RESOLUTION={}x{}", video.width, video.height));
             if let Some(rate) = video.frame_rate.filter(|r| r.is_finite() && *r > 0.0) {
-                let _ = write!(out, ",FRAME-RATE={rate:.3}");
+                out.push_str(&format!(",FRAME-RATE={rate:.3}"));
             }
         }
         let variant = match variant {
@@ -47,7 +49,7 @@ impl Multivariant {
         };
         let query: Vec<&str> = [variant, carried.as_str()].into_iter().filter(|q| !q.is_empty()).collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        let _ = write!(out, "\n{MEDIA}{mark}{}\n", query.join("&"));
+        out.push_str(&format!("\n{MEDIA}{mark}{}\n", query.join("&")));
         out
     }
 }

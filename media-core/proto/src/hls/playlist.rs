@@ -6,7 +6,6 @@ use super::directives::{Carried, Skip, Variant};
 use super::names::Resource;
 use super::text::{date, seconds};
 use super::window::{PART_SEGMENTS, Part, Seam, Segment, Window};
-use std::fmt::Write as _;
 
 impl Window {
     /// The media playlist, with `carried` behind every URI.
@@ -48,7 +47,7 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        let _ = self.out.write_fmt(line);
+        self.out.push_str(&line.to_string());
         self.out.push('\n');
     }
 

@@ -142,7 +142,7 @@ impl Muxer {
                 }
                 drop(segmenter);
                 match made {
-                    Ok(true) => drop(self.changed.send_replace(())),
+                    Ok(true) => self.changed.send_replace(()),
                     Ok(false) => {}
                     Err(error) => {
                         self.discarded.fetch_add(1, Ordering::Relaxed);

@@ -356,7 +356,7 @@ async fn held_requests_are_bounded() {
 #[tokio::test]
 async fn sound_alone_and_opus() {
     for track in [aac(), opus()] {
-        let mut studio = Studio::new(&[track.clone()]);
+        let mut studio = Studio::new(std::slice::from_ref(&track));
         let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
         studio.run(2500).await;
         let index = asked.await.unwrap().text();

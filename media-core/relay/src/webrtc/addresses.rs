@@ -60,9 +60,12 @@ impl Sources {
     }
 }
 
-/// Of no use without a scope, which a candidate cannot say.
-fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xFFC0 == 0xFE80)
+/// Of no use to a peer: an IPv6 one needs a scope, which a candidate cannot say; an IPv4 one means that there is no network.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 /// The candidate lines of an answer (RFC 8839 §5.1), without `a=`; host candidates, the first preferred.

@@ -112,10 +112,8 @@ impl Ingest {
                 let header = packet.header;
                 video.depayloader.push(header.timestamp, header.marker, &packet.payload, ordered.gap);
                 while let Some(unit) = video.depayloader.poll() {
-                    match video.unit(unit, arrived, &mut self.timeline) {
-                        Some(unit) => self.ready.push_back(unit),
-                        None => self.stats.damaged_units += u64::from(video.needs_key),
-                    }
+                    self.stats.damaged_units += u64::from(matches!(unit, H264Depayloaded::Lost { .. }));
+                    self.ready.extend(video.unit(unit, arrived, &mut self.timeline));
                 }
             }
         }

@@ -61,6 +61,8 @@ pub struct SessionInfo {
     pub inbound_packets: u64,
     /// RTP packets given up.
     pub lost_packets: u64,
+    /// Pictures dropped because a packet of theirs was given up.
+    pub damaged_pictures: u64,
 }
 
 /// What others hold of a session.

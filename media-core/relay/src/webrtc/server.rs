@@ -180,6 +180,7 @@ impl WebRtcState {
             inbound_bytes: 0,
             inbound_packets: 0,
             lost_packets: 0,
+            damaged_pictures: 0,
         }));
         let ice = IceState { tag: tag.clone(), remote_ufrag: remote_ufrag.into() };
         let handle = Handle { inbox: sender, ice: Arc::new(Mutex::new(ice)), info: Arc::clone(&info) };

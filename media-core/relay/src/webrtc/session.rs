@@ -162,6 +162,7 @@ impl<T: Transport> Session<T> {
         let stats = self.ingest.stats();
         let mut info = self.info.lock();
         (info.inbound_bytes, info.inbound_packets, info.lost_packets) = (stats.bytes, stats.packets, stats.lost);
+        info.damaged_pictures = stats.damaged_units;
     }
 
     fn write(&mut self, life: &mut Life, unit: AccessUnit, now: MonoTime) {

@@ -4,6 +4,7 @@
 
 use super::outbound::{Outbound, OutboundTrack, WallClock};
 use super::{ClientState, ClientStatus, KINDS, Offered, WhipError, WhipTarget};
+use crate::webrtc::addresses::is_link_local;
 use crate::webrtc::delivery::{Delivery, is_keyframe_request};
 use media::MediaKind;
 use proto::rtp::rtcp::NtpTime;
@@ -21,6 +22,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
@@ -266,23 +268,27 @@ fn take_report(status: &mut ClientStatus, report: &ReceiverReport, now: NtpTime)
             // Units of 1/65536 s, wrapping (RFC 3550 §6.4.1); a clock that was set back shows as an absurd value.
             let trip = now.middle().wrapping_sub(block.last_sender_report).wrapping_sub(block.delay);
             if trip < 30 << 16 {
-                status.round_trip = Some(Duration::from_micros(u64::from(trip) * 1_000_000 >> 16));
+                status.round_trip = Some(Duration::from_micros((u64::from(trip) * 1_000_000) >> 16));
             }
         }
     }
     status.loss = loss.or(status.loss);
 }
 
-/// The stack binds every interface's address; a server on this machine is reached over loopback, which it leaves out.
-fn local_addresses(url: &str) -> Vec<String> {
+/// Where media may leave this machine: every interface's address of either family; loopback only towards a server on this
+/// machine.
+fn local_addresses(url: &str) -> Vec<SocketAddr> {
     let host = reqwest::Url::parse(url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-    let loopback =
-        host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    let mut out = vec!["0.0.0.0:0".to_owned()];
-    if loopback {
-        out.push("127.0.0.1:0".into());
-    }
-    out
+    let host: Option<IpAddr> = match host.trim_matches(['[', ']']) {
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        text => text.parse().ok(),
+    };
+    let to_self = host.is_some_and(|ip| ip.is_loopback());
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let usable = |ip: &IpAddr| !is_link_local(*ip) && (to_self || !ip.is_loopback());
+    let out: Vec<_> = all.iter().map(if_addrs::Interface::ip).filter(usable).map(|ip| (ip, 0).into()).collect();
+    // Without any network the connection fails by itself, with the right words.
+    if out.is_empty() { vec![(Ipv4Addr::UNSPECIFIED, 0).into()] } else { out }
 }
 
 const fn wanted(offered: Offered, kind: MediaKind) -> bool {
@@ -351,7 +357,10 @@ mod tests {
 
     #[test]
     fn loopback_is_bound_for_servers_on_this_machine() {
-        let check = |url, loopback: bool| assert_eq!(local_addresses(url).len() == 2, loopback, "{url}");
+        let check = |url, loopback: bool| {
+            let found = local_addresses(url);
+            assert_eq!(found.iter().any(|a| a.ip().is_loopback()), loopback, "{url}: {found:?}");
+        };
         check("http://127.0.0.1:8889/a/whip", true);
         check("http://[::1]:8889/a/whip", true);
         check("http://localhost/a/whip", true);

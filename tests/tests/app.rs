@@ -100,9 +100,9 @@ fn a_consultation() -> Result<()> {
 
     app.click("mute")?;
     app.until("document.querySelector('[data-testid=mute]').dataset.pressed === 'true'", Duration::from_secs(10))?;
-    desktop.screenshot(&dir, "muted")?;
     let file = dir.join("muted.flv");
     pull("pull-muted", &dir, &urls[1], 4.0, &file)?.succeed(Duration::from_secs(40))?;
+    desktop.screenshot(&dir, "muted")?;
     let muted = Content::read(&file)?;
     assert_eq!(muted.codecs(), ("h264", "aac"), "the sound's track stays");
     ensure!(muted.bursts.is_empty(), "and is silent: {:?}", muted.bursts);

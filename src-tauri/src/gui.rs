@@ -2,6 +2,8 @@
 //!
 //! Belongs here: building it, its commands (each forwards one request), its event. Not here: what a request does (`controller`).
 
+#![allow(clippy::let_underscore_must_use, reason = "what the command macro expands to")]
+
 use crate::controller::{Action, Controller, REQUESTS, Reply, Request, Ui, update};
 use crate::launch::Launch;
 use crate::view::{AppError, AppView, SettingsView};

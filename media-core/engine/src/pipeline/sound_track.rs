@@ -242,7 +242,9 @@ mod tests {
         gapless(&packets);
         let mut decoder = OpusDecoder::new().unwrap();
         let mut pcm = Vec::new();
-        packets.iter().for_each(|p| drop(decoder.decode(&p.payload, &mut pcm).unwrap()));
+        for packet in &packets {
+            decoder.decode(&packet.payload, &mut pcm).unwrap();
+        }
         let left: Vec<f32> = pcm.iter().step_by(2).copied().collect();
         let second = &left[left.len() - 48_000..left.len() - 4_800];
         let crossings = second.windows(2).filter(|w| w[0] <= 0.0 && w[1] > 0.0).count();

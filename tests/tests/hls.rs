@@ -1,0 +1,129 @@
+//! LL-HLS read by programs none of us wrote: ffmpeg and hls.js in Chromium.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::content::Content;
+use e2e::ffmpeg::pull;
+use e2e::http::{get, request};
+use e2e::patient::{Patient, Phone};
+use e2e::program::{Program, output_dir};
+use e2e::relay::{EVERYTHING, Relay};
+use e2e::wait::wait_for;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
+const LIP_SYNC: f64 = 0.045;
+
+#[test]
+fn ffmpeg_pulls() -> Result<()> {
+    let dir = output_dir("hls_ffmpeg_pulls")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    let file = dir.join("pulled.mkv");
+    let mut puller = pull("puller", &dir, &relay.hls("patientStream/index.m3u8")?, 6.0, &file)?;
+    puller.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    assert_eq!(content.codecs(), ("h264", "aac"));
+    content.dts_rises()?;
+    content.clock_runs(1)?;
+    content.in_sync(3, LIP_SYNC)?;
+    ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+    relay.stop()
+}
+
+#[test]
+fn head_is_true_and_names_are_for_ever() -> Result<()> {
+    let dir = output_dir("hls_head")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let address = relay.address("hls")?;
+    let head = |path: &str| request("HEAD", &address, path).map(|(status, _)| status);
+    assert_eq!(head("/patientStream/index.m3u8")?, 404, "nobody publishes");
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    assert_eq!(head("/patientStream/index.m3u8")?, 200);
+    assert_eq!(head("/elsewhere/index.m3u8")?, 404);
+    let index = get(&address, "/patientStream/index.m3u8?token=t")?;
+    ensure!(index.contains("mp4a.40.2") && index.ends_with("stream.m3u8?token=t\n"), "{index}");
+    let playlist = get(&address, "/patientStream/stream.m3u8")?;
+    for file in playlist.lines().filter(|line| !line.starts_with('#')) {
+        assert_eq!(head(&format!("/patientStream/{file}"))?, 200, "{file}");
+    }
+    relay.stop()
+}
+
+#[test]
+fn hls_js_plays() -> Result<()> {
+    let dir = output_dir("hls_js_plays")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    let player = Player::open(&dir, &relay.hls("patientStream/index.m3u8")?, 16)?;
+    let report = player.said("report", Duration::from_secs(40))?;
+    println!("hls.js: {report}");
+    let number = |name: &str| report[name].as_f64().with_context(|| format!("{name}: {report}"));
+    ensure!(report["errors"] == serde_json::json!([]), "no error: {report}");
+    ensure!(number("parts")? >= 25.0 && number("segments")? == 0.0, "it plays parts: {report}");
+    ensure!(number("frames")? >= 100.0, "it shows pictures: {report}");
+    // hls.js begins a second behind and closes in slowly.
+    ensure!(number("latency")? < 2.5, "near live: {report}");
+    relay.stop()
+}
+
+#[test]
+fn hls_js_joins_a_long_gop() -> Result<()> {
+    let dir = output_dir("hls_js_long_gop")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let phone = Phone { gop: 600, ..Phone::default() };
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &phone)?;
+    relay.path_until("patientStream", |p| p["inboundBytes"].as_u64() > Some(400_000))?;
+    let player = Player::open(&dir, &relay.hls("patientStream/index.m3u8")?, 6)?;
+    // Half the GOP is still to come.
+    let first = player.said("first", Duration::from_secs(8))?;
+    println!("first picture after {first} ms");
+    relay.stop()
+}
+
+/// hls.js in a Chromium without a window.
+struct Player {
+    _program: Program,
+    log: PathBuf,
+}
+
+impl Player {
+    /// Plays `url`, and reports after so many `samples`, two a second.
+    fn open(dir: &Path, url: &str, samples: u32) -> Result<Self> {
+        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("support");
+        let judges = std::env::var_os("VISAVIS_JUDGES").map_or_else(|| support.join("judges"), PathBuf::from);
+        let page = dir.join("player.html");
+        std::fs::copy(support.join("hls_player.html"), &page)?;
+        let library = judges.join("node_modules/hls.js/dist/hls.min.js");
+        std::fs::copy(&library, dir.join("hls.min.js")).with_context(|| library.display().to_string())?;
+        let mut command = Command::new("chromium");
+        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
+        command.arg("--autoplay-policy=no-user-gesture-required");
+        command.arg(format!("--user-data-dir={}", dir.join("profile").display()));
+        command.arg(format!("file://{}?src={url}&samples={samples}", page.canonicalize()?.display()));
+        let program = Program::start("chromium", dir, &mut command)?;
+        Ok(Self { _program: program, log: dir.join("chromium.err") })
+    }
+
+    /// Waits for a line on the page's console that begins with `HLS word`; its detail.
+    fn said(&self, word: &str, limit: Duration) -> Result<Value> {
+        wait_for(&format!("the page to say {word}"), limit, || {
+            let log = String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned();
+            let detail = |word: &str| {
+                let (_, rest) = log.split_once(&format!("\"HLS {word} "))?;
+                rest.split_once("\", source:").map(|(detail, _)| detail.to_owned())
+            };
+            match (detail(word), detail("failed")) {
+                (Some(detail), _) => Ok(Some(serde_json::from_str(&detail)?)),
+                (None, Some(error)) => bail!("hls.js failed: {error}"),
+                (None, None) => Ok(None),
+            }
+        })
+    }
+}

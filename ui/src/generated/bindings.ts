@@ -3,7 +3,7 @@
 /**
  * Everything the window draws, sent whole on every change. Small, so no diffing.
  */
-export type AppView = { version: string, settings: SettingsView, devices: DevicesView, networks: Array<NetworkView>, visit: VisitView, 
+export type AppView = { version: string, settings: SettingsView, devices: DevicesView, networks: Array<NetworkView>, visit: VisitView,
 /**
  * `ws://127.0.0.1:PORT/player?token=…`: pictures, meters and their acknowledgements.
  */
@@ -12,15 +12,15 @@ playerUrl: string, };
 /**
  * Where the consultation stands. The UI turns this into one line of words.
  */
-export type VisitView = { phase: Phase, 
+export type VisitView = { phase: Phase,
 /**
  * Milliseconds since the Unix epoch at which the visit began; absent outside a visit.
  */
-startedAtMs: number | null, muted: boolean, cameraOff: boolean, remote: RemoteView, delay: DelayView, 
+startedAtMs: number | null, muted: boolean, cameraOff: boolean, remote: RemoteView, delay: DelayView,
 /**
  * What the patient opens; empty outside a visit.
  */
-patient: PatientUrls | null, 
+patient: PatientUrls | null,
 /**
  * Things that need a look, most urgent first; each says what happened and offers at most one cure.
  */
@@ -35,7 +35,7 @@ export type PictureState = "none" | "live" | "frozen";
 /**
  * Delay in milliseconds, as far as each part is known.
  */
-export type DelayView = { incoming: DelayParts, outgoing: DelayParts, 
+export type DelayView = { incoming: DelayParts, outgoing: DelayParts,
 /**
  * The other side is an RTMP phone: its own buffer is unknown, so the total is an estimate.
  */
@@ -43,11 +43,11 @@ estimated: boolean, };
 
 export type DelayParts = { networkMs: number | null, queueMs: number | null, jitterMs: number | null, codecMs: number | null, displayMs: number | null, totalMs: number | null, };
 
-export type PatientUrls = { 
+export type PatientUrls = {
 /**
  * For `live-pusher`: where the patient's picture and sound go.
  */
-pushRtmp: string, 
+pushRtmp: string,
 /**
  * For `live-player`: the doctor, sound as AAC.
  */
@@ -59,7 +59,7 @@ export type DeviceView = { id: string, name: string, isDefault: boolean, };
 
 export type DeviceState = { "kind": "open", name: string, } | { "kind": "synthetic" } | { "kind": "off" } | { "kind": "missing" } | { "kind": "busy", name: string, } | { "kind": "denied" } | { "kind": "lost", name: string, };
 
-export type NetworkView = { 
+export type NetworkView = {
 /**
  * The interface's own name, such as `wlan0`.
  */
@@ -70,19 +70,19 @@ export type NetworkKind = "cable" | "wifi" | "vpn" | "virtual" | "loopback";
 /**
  * What the user may change. Sent whole in both directions; kept at once.
  */
-export type SettingsView = { language: Language, appearance: Appearance, server: Server, doctorStream: string, patientStream: string, 
+export type SettingsView = { language: Language, appearance: Appearance, server: Server, doctorStream: string, patientStream: string,
 /**
  * Token-free stream names, for clients that cannot carry one. Off unless asked for.
  */
-openNames: boolean, 
+openNames: boolean,
 /**
  * `None` follows the suggestion.
  */
-network: string | null, ports: Ports, 
+network: string | null, ports: Ports,
 /**
  * `None` follows the system.
  */
-camera: string | null, microphone: string | null, speaker: string | null, width: number, height: number, fps: number, bitrateKbps: number, 
+camera: string | null, microphone: string | null, speaker: string | null, width: number, height: number, fps: number, bitrateKbps: number,
 /**
  * Close the microphone while muted, at the price of the meter.
  */

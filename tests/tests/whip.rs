@@ -55,7 +55,7 @@ fn another_stack_publishes() -> Result<()> {
     let relay = Relay::start(&dir, EVERYTHING)?;
     let endpoint = format!("http://{}/doctorStream/whip", relay.address("webrtc")?);
     let mut command = Command::new(python());
-    command.arg(support("whip_client.py")).arg(&endpoint).args(["--seconds", "12", "--stream", "8"]);
+    command.arg(support("whip_client.py")).arg(&endpoint).args(["--seconds", "14", "--stream", "8"]);
     let mut aiortc = Program::start("aiortc", &dir, &mut command)?;
     let created = judge_says(&dir.join("aiortc.out"), "created", Duration::from_secs(30))?;
     let answer = created["answer"].as_str().unwrap_or("");
@@ -63,13 +63,16 @@ fn another_stack_publishes() -> Result<()> {
     relay.path_ready("doctorStream")?;
 
     let rtmp = dir.join("rtmp.flv");
-    pull("rtmp", &dir, &relay.rtmp("doctorStream")?, 6.0, &rtmp)?.succeed(Duration::from_secs(30))?;
+    pull("rtmp", &dir, &relay.rtmp("doctorStream")?, 9.0, &rtmp)?.succeed(Duration::from_secs(30))?;
     let content = Content::read(&rtmp)?;
     assert_eq!(content.codecs(), ("h264", "aac"));
     content.dts_rises()?;
     ensure!(content.readable() > 0.9, "{} of the clocks are readable", content.readable());
     assert!(content.pictures.iter().flat_map(|(_, c)| c).all(|c| c.stream == 8), "it is aiortc's card");
-    content.in_sync(3, LIP_SYNC)?;
+    // aiortc stamps a report when it gets round to sending it, so on a busy machine the first ones mislead.
+    let offsets = content.offsets();
+    let settled = offsets.len().checked_sub(3).and_then(|from| offsets.get(from..)).unwrap_or(&[]);
+    ensure!(offsets.len() >= 6 && settled.iter().all(|o| o.abs() <= LIP_SYNC), "sound and picture: {offsets:?}");
 
     aiortc.succeed(Duration::from_secs(30))?;
     let deleted = judge_says(&dir.join("aiortc.out"), "deleted", Duration::from_secs(1))?;

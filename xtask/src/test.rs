@@ -4,8 +4,9 @@
 //! Not here: lints and formats (`check`), the tests themselves.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{BufRead as _, BufReader, IsTerminal as _, Read},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -129,7 +130,7 @@ pub(crate) fn test(args: &Args) -> Result<()> {
     }
     progress::step("Building programs and tests", || process::run(&mut build(args)))?;
     counts += progress::step("Running the tests", || run(args))?;
-    if everything {
+    if everything && has_examples(&process::root().join("media-core"))? {
         counts += progress::step("Examples in the documentation", documentation)?;
     }
     println!("{counts}");
@@ -210,7 +211,7 @@ fn run(args: &Args) -> Result<Counts> {
 /// What the tests are told.
 fn environment(command: &mut Command) -> Result<()> {
     let output = process::root().join("tests/output");
-    std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
+    fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
     let judges = judges::places()?;
     command.env("VISAVIS_BIN", Profile::Dev.program(cargo::APP)?);
     command.env("VISAVIS_RELAY_BIN", Profile::Dev.program(cargo::RELAY_BIN)?);
@@ -218,6 +219,31 @@ fn environment(command: &mut Command) -> Result<()> {
     command.env("VISAVIS_JUDGES", judges.node);
     command.env("VISAVIS_OUTPUT", output);
     Ok(())
+}
+
+/// True if some documentation holds code that rustdoc would run. Asking rustdoc itself takes the better part of a minute.
+fn has_examples(folder: &Path) -> Result<bool> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            !path.ends_with("target") && has_examples(&path)?
+        } else {
+            path.extension().is_some_and(|extension| extension == "rs") && opens_example(&fs::read_to_string(&path)?)
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn opens_example(source: &str) -> bool {
+    let comments = source
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("///").or_else(|| line.trim_start().strip_prefix("//!")));
+    // An opening fence names its language, a closing one nothing; so does an opening one of Rust, but then there are two.
+    comments.map(str::trim).any(|line| matches!(line, "```rust" | "```no_run" | "```should_panic"))
+        || source.lines().filter(|line| matches!(line.trim_start(), "/// ```" | "//! ```")).count() >= 2
 }
 
 fn documentation() -> Result<Counts> {
@@ -347,6 +373,18 @@ mod tests {
     fn colours_do_not_hide_the_summary() {
         let line = "\x1b[32;1m     Summary\x1b[0m [   0.1s] \x1b[1m2\x1b[0m tests run: \x1b[1m2\x1b[0m \x1b[32;1mpassed\x1b[0m, \x1b[1m0\x1b[0m skipped";
         assert_eq!(nextest_summary(&without_colours(line)), counts(2, 0, 0));
+    }
+
+    #[test]
+    fn examples_are_seen() {
+        for (source, expected) in [
+            ("/// Words.\nfn f() {}", false),
+            ("/// ```text\n/// a -> b\n/// ```", false),
+            ("    /// ```\n    /// assert!(true);\n    /// ```", true),
+            ("//! ```rust\n//! f();\n//! ```", true),
+        ] {
+            assert_eq!(opens_example(source), expected, "{source}");
+        }
     }
 
     #[test]

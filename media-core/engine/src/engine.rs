@@ -2,21 +2,22 @@
 //!
 //! One task owns everything that changes; commands are messages to it, and every change is a new [`Snapshot`].
 //!
-//! Belongs here: that task and its handle. Not here: what a visit is (`consultation`), devices (`pipeline`), the patient
+//! Belongs here: that task and its handle. Not here: what its state looks like (`snapshot`), what a visit is (`consultation`), devices (`pipeline`), the patient
 //! (`player`), windows and their view models (the shell).
 
-use crate::consultation::{PatientUrls, Phase, Surroundings, Visit};
+use crate::consultation::{Phase, Surroundings, Visit};
 use crate::network::{self, Network};
 use crate::pipeline::{DeviceState, DeviceStates, Pipeline, Synthetic, Wanted};
-use crate::player::{PictureState, PlayerSocket, SoundBuffer, Windows};
+use crate::player::{PlayerSocket, SoundBuffer, Windows};
 use crate::profile::Profile;
 use crate::relays::{Embedded, RelayError, Relays};
 use crate::secrets::{Kept, Secrets};
 use crate::settings::{InvalidSetting, Server, Settings, SettingsError};
+use crate::snapshot::{DelayParts, Delays, Notice, Remote, Snapshot};
 use device::Devices;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -85,113 +86,6 @@ impl From<RelayError> for CommandError {
             RelayError::Other(detail) => Self::Internal(detail),
         }
     }
-}
-
-/// Everything the window draws.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// What the user may change.
-    pub settings: Settings,
-    /// A password for the server is known.
-    pub has_password: bool,
-    /// Which devices there are.
-    pub devices: Devices,
-    /// How those in use are.
-    pub states: DeviceStates,
-    /// This computer's addresses.
-    pub networks: Vec<Network>,
-    /// Where the consultation stands.
-    pub phase: Phase,
-    /// When it began.
-    pub started_at: Option<SystemTime>,
-    /// Silence is sent.
-    pub muted: bool,
-    /// The camera is released.
-    pub camera_off: bool,
-    /// How the patient is.
-    pub remote: Remote,
-    /// Delay towards the doctor and away.
-    pub delay: Delays,
-    /// What the patient opens.
-    pub patient: Option<PatientUrls>,
-    /// The visit's token.
-    pub token: Option<String>,
-    /// Things that need a look, most urgent first.
-    pub notices: Vec<Notice>,
-    /// Where the window gets pictures and levels.
-    pub player_url: String,
-}
-
-/// How the patient is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Remote {
-    /// The picture.
-    pub picture: PictureState,
-    /// There is sound.
-    pub sound: bool,
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-}
-
-/// Delay in milliseconds, as far as each part is known.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct DelayParts {
-    /// On the wire.
-    pub network: Option<f32>,
-    /// In our queues.
-    pub queue: Option<f32>,
-    /// In the jitter buffer and the speaker.
-    pub jitter: Option<f32>,
-    /// Encoding or decoding.
-    pub codec: Option<f32>,
-    /// Until it is on screen.
-    pub display: Option<f32>,
-}
-
-impl DelayParts {
-    /// The sum of what is known; `None` where nothing is.
-    pub fn total(&self) -> Option<f32> {
-        let known: Vec<f32> =
-            [self.network, self.queue, self.jitter, self.codec, self.display].into_iter().flatten().collect();
-        (!known.is_empty()).then(|| known.iter().sum())
-    }
-}
-
-/// Delay in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Delays {
-    /// From the patient.
-    pub incoming: DelayParts,
-    /// To the patient.
-    pub outgoing: DelayParts,
-    /// The other side is a phone whose own buffer is unknown.
-    pub estimated: bool,
-}
-
-/// One thing to say beside the picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The camera is in this state.
-    Camera(DeviceState),
-    /// The microphone is in this state.
-    Microphone(DeviceState),
-    /// The speaker is in this state.
-    Speaker(DeviceState),
-    /// Somebody speaks into a muted microphone.
-    MutedButSpeaking,
-    /// A port is taken.
-    PortTaken {
-        /// The setting that names it.
-        setting: String,
-        /// The port.
-        port: u16,
-        /// Who has it, where the system tells.
-        program: Option<String>,
-        /// One that is free.
-        free: Option<u16>,
-    },
 }
 
 /// The handle. Dropping it ends everything.

@@ -17,17 +17,17 @@ mod secrets;
 mod self_test;
 mod server;
 pub mod settings;
+mod snapshot;
 mod supervise;
 mod token;
 
 pub use consultation::{PatientUrls, Phase};
 pub use device::{DeviceInfo, Devices};
-pub use engine::{
-    CommandError, DelayParts, Delays, Engine, EngineConfig, EngineError, Notice, Remote, Snapshot, profile_folder,
-};
+pub use engine::{CommandError, Engine, EngineConfig, EngineError, profile_folder};
 pub use network::{Network, NetworkKind};
 pub use pipeline::{DeviceState, DeviceStates, Synthetic};
 pub use player::PictureState;
 pub use profile::{Profile, ProfileError};
 pub use self_test::{Check, self_test};
 pub use server::ServerError;
+pub use snapshot::{DelayParts, Delays, Notice, Remote, Snapshot};

@@ -64,11 +64,13 @@ enum Role {
         path: PathName,
         opening: Opening,
     },
-    Playing {
-        listener: Listener,
-        egress: Egress,
-        paused: bool,
-    },
+    Playing(Box<Playing>),
+}
+
+struct Playing {
+    listener: Listener,
+    egress: Egress,
+    paused: bool,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Listener, ListenError>> + Send>>;
@@ -269,7 +271,7 @@ impl Connection {
             Ok(listener) => {
                 info!(%path, "playing");
                 self.session.accept(request);
-                self.role = Role::Playing { listener, egress: Egress::new(), paused: false };
+                self.role = Role::Playing(Box::new(Playing { listener, egress: Egress::new(), paused: false }));
             }
             Err(error) => {
                 self.session.reject(request, Reason::NotFound, &error.to_string());
@@ -286,16 +288,16 @@ impl Connection {
     }
 
     fn send(&mut self, item: &Item) {
-        let Role::Playing { egress, paused, .. } = &mut self.role else {
+        let Role::Playing(playing) = &mut self.role else {
             return;
         };
-        for message in egress.messages(item) {
+        for message in playing.egress.messages(item) {
             let kind = match message.kind {
                 TagKind::Audio => Kind::Audio,
                 TagKind::Video => Kind::Video,
                 TagKind::Script => Kind::Data,
             };
-            if !*paused || kind == Kind::Data {
+            if !playing.paused || kind == Kind::Data {
                 self.session.send(kind, message.timestamp, &message.header, &message.payload);
             }
         }
@@ -303,13 +305,13 @@ impl Connection {
 
     /// A paused player is not fed; a resumed one begins again at a key frame.
     fn pause(&mut self, pause: bool) {
-        let Role::Playing { listener, paused, .. } = &mut self.role else {
+        let Role::Playing(playing) = &mut self.role else {
             return;
         };
-        if *paused && !pause {
-            listener.restart();
+        if playing.paused && !pause {
+            playing.listener.restart();
         }
-        *paused = pause;
+        playing.paused = pause;
     }
 
     fn become_idle(&mut self) {
@@ -337,8 +339,8 @@ impl Role {
                 Wake::Publisher
             }
             Self::Waiting { opening, .. } => Wake::Opened(opening.as_mut().await),
-            Self::Playing { listener, .. } if feed => Wake::Item(listener.next().await),
-            Self::Playing { .. } | Self::Idle => std::future::pending().await,
+            Self::Playing(playing) if feed => Wake::Item(playing.listener.next().await),
+            Self::Playing(_) | Self::Idle => std::future::pending().await,
         }
     }
 

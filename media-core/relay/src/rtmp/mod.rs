@@ -10,7 +10,7 @@ mod ingest;
 mod server;
 
 pub use client::{PullError, pull};
-pub use proto::rtmp::RtmpUrl;
 pub(crate) use egress::{Egress, PATIENCE};
+pub use proto::rtmp::RtmpUrl;
 pub use server::{ConnState, RtmpConn};
 pub(crate) use server::{RtmpConns, RtmpServer};

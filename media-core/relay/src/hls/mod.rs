@@ -86,6 +86,9 @@ impl Default for HlsConfig {
 pub trait Feed: Send {
     /// As [`Reader::next`]: the next item, or why there is none.
     async fn next(&mut self) -> Result<Item, ReadError>;
+
+    /// Asks the publisher for a key frame.
+    fn request_keyframe(&self);
 }
 
 #[async_trait::async_trait]
@@ -93,12 +96,20 @@ impl Feed for Reader {
     async fn next(&mut self) -> Result<Item, ReadError> {
         Self::next(self).await
     }
+
+    fn request_keyframe(&self) {
+        Self::request_keyframe(self);
+    }
 }
 
 #[async_trait::async_trait]
 impl Feed for Listener {
     async fn next(&mut self) -> Result<Item, ReadError> {
         Self::next(self).await
+    }
+
+    fn request_keyframe(&self) {
+        Self::request_keyframe(self);
     }
 }
 

@@ -32,6 +32,14 @@ pub(super) enum Phase {
     Failed = 3,
 }
 
+/// What the muxer asks of the publisher after a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    /// WebRTC sends key frames only when asked, and without them no segment ends.
+    Keyframe,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absent {
@@ -107,7 +115,11 @@ impl Muxer {
         info!(path = %self.path, "HLS muxer opened");
         loop {
             match feed.next().await {
-                Ok(item) => self.take(item),
+                Ok(item) => {
+                    if self.take(item) == Wish::Keyframe {
+                        feed.request_keyframe();
+                    }
+                }
                 Err(ReadError::Lagged(lagged)) => {
                     self.discarded.fetch_add(lagged.missed, Ordering::Relaxed);
                     warn!(path = %self.path, missed = lagged.missed, "HLS muxer fell behind");
@@ -122,13 +134,14 @@ impl Muxer {
         }
     }
 
-    fn take(&self, item: Item) {
+    fn take(&self, item: Item) -> Wish {
         match item {
             Item::Tracks(tracks) => {
                 self.segmenter.lock().announce(&tracks);
                 if self.phase() == Phase::Opening {
                     self.set_phase(Phase::Live);
                 }
+                Wish::Nothing
             }
             Item::Unit(unit, arrived) => {
                 let date = self.date(unit.captured.unwrap_or(arrived));
@@ -140,15 +153,20 @@ impl Muxer {
                 if matches!(made, Ok(true)) && live && self.held.available_permits() < self.config.max_held {
                     segmenter.present_early();
                 }
+                let wish = if live && segmenter.is_overdue() { Wish::Keyframe } else { Wish::Nothing };
                 drop(segmenter);
                 match made {
-                    Ok(true) => self.changed.send_replace(()),
+                    Ok(true) => {
+                        self.changed.send_replace(());
+                        return wish;
+                    }
                     Ok(false) => {}
                     Err(error) => {
                         self.discarded.fetch_add(1, Ordering::Relaxed);
                         warn!(path = %self.path, %error, ?unit, "a unit cannot be written as fMP4");
                     }
                 }
+                Wish::Nothing
             }
         }
     }

@@ -133,6 +133,12 @@ impl Segmenter {
         }
     }
 
+    /// Has the segment in the making lasted twice as long as one need last? Its end then waits for a key frame that may have to
+    /// be asked for.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.running.as_ref().is_some_and(|r| r.window.open_duration() >= r.segment_target.saturating_mul(2))
+    }
+
     /// The stream is over.
     pub(super) fn end(&mut self) {
         if let Some(running) = &mut self.running {

@@ -82,7 +82,9 @@ impl Studio {
 
     fn with(tracks: &[Track], config: HlsConfig, authorizer: Arc<dyn Authorizer>) -> Self {
         let hub = Hub::new(Limits::default());
-        let state = HlsState::new(config, Arc::new(Bare(hub.clone())), authorizer, Clock::process());
+        // A clock at which every unit has just arrived.
+        let clock = Clock::new(MonoTime::default);
+        let state = HlsState::new(config, Arc::new(Bare(hub.clone())), authorizer, clock);
         let mut studio = Self { hub, state, publisher: None, tracks: tracks.to_vec(), now: 0, gop: 30, pictures: 0 };
         studio.publish();
         studio
@@ -421,6 +423,18 @@ async fn a_long_gop_is_shown_before_its_end() {
     studio.run(8000).await;
     let playlist = studio.playlist().await;
     assert!(segments(&playlist).len() == 2 && playlist.matches("INDEPENDENT=YES").count() == 2, "{playlist}");
+}
+
+#[tokio::test]
+async fn a_key_frame_is_asked_for_when_none_comes() {
+    let mut studio = Studio::new(&[picture(0x0d), aac()]);
+    studio.gop = 1_000_000;
+    let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
+    studio.run(1000).await;
+    assert!(!studio.publisher.as_ref().unwrap().feedback().keyframe);
+    studio.run(5000).await;
+    assert!(studio.publisher.as_ref().unwrap().feedback().keyframe);
+    assert_eq!(asked.await.unwrap().status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl From<String> for Value {
 /// Every value in `bytes`, as a command or a data message carries them.
 ///
 /// # Errors
-/// [`Error`], its offset counted from the start of `bytes`.
+/// [`Error`](enum@Error), its offset counted from the start of `bytes`.
 pub fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
     let mut reader = Reader { bytes, at: 0, members: 0 };
     let mut values = Vec::new();
@@ -155,7 +155,7 @@ pub fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
 /// The first value in `bytes`, which then begins behind it; after an error it is unchanged.
 ///
 /// # Errors
-/// [`Error`], its offset counted from the start of `bytes`.
+/// [`Error`](enum@Error), its offset counted from the start of `bytes`.
 pub fn decode(bytes: &mut &[u8]) -> Result<Value, Error> {
     let mut reader = Reader { bytes, at: 0, members: 0 };
     let value = reader.value(0)?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, bail, ensure};
+use e2e::browser::Browser;
 use e2e::content::Content;
 use e2e::ffmpeg::pull;
 use e2e::http::{get, request};
@@ -55,6 +56,32 @@ fn head_is_true_and_names_are_for_ever() -> Result<()> {
     relay.stop()
 }
 
+/// WebRTC's Opus becomes AAC, and its jittery times become parts.
+#[test]
+fn a_browser_is_read() -> Result<()> {
+    let dir = output_dir("hls_a_browser_is_read")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let endpoint = format!("http://{}/doctorStream/whip", relay.address("webrtc")?);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("support/whip_publisher.html");
+    let browser = Browser::open("publisher", &dir, &page, &format!("endpoint={endpoint}"))?;
+    browser.said("created")?;
+    relay.path_ready("doctorStream")?;
+    let file = dir.join("pulled.mkv");
+    let mut puller = pull("puller", &dir, &relay.hls("doctorStream/index.m3u8")?, 6.0, &file)?;
+    puller.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    assert_eq!(content.codecs(), ("h264", "aac"));
+    content.dts_rises()?;
+    ensure!(content.readable() > 0.9, "{} of the clocks are readable", content.readable());
+    ensure!(content.bursts.len() >= 3, "beeps are heard: {:?}", content.bursts);
+    let player = Player::open(&dir, &relay.hls("doctorStream/index.m3u8")?, 12)?;
+    let report = player.said("report", Duration::from_secs(40))?;
+    println!("hls.js: {report}");
+    ensure!(report["parts"].as_f64() > Some(15.0), "it plays parts: {report}");
+    std::fs::write(dir.join("stream.m3u8"), get(&relay.address("hls")?, "/doctorStream/stream.m3u8")?)?;
+    relay.stop()
+}
+
 #[test]
 fn hls_js_plays() -> Result<()> {
     let dir = output_dir("hls_js_plays")?;
@@ -105,7 +132,7 @@ impl Player {
         let mut command = Command::new("chromium");
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
         command.arg("--autoplay-policy=no-user-gesture-required");
-        command.arg(format!("--user-data-dir={}", dir.join("profile").display()));
+        command.arg(format!("--user-data-dir={}", dir.join("player-profile").display()));
         command.arg(format!("file://{}?src={url}&samples={samples}", page.canonicalize()?.display()));
         let program = Program::start("chromium", dir, &mut command)?;
         Ok(Self { _program: program, log: dir.join("chromium.err") })

@@ -2,12 +2,12 @@
 //!
 //! Belongs here: the route and its body. Not here: tags (`container::flv`), the port (`relay`).
 
-use crate::access::{AccessRequest, Action, Authorizer, Refusal};
-use crate::http::{Peer, query_pairs};
+use crate::access::{Action, Authorizer, Refusal};
+use crate::http::wish;
 use crate::listen::{Listener, Listening, Sound};
 use crate::rtmp::{Egress, PATIENCE};
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -45,12 +45,8 @@ impl HttpFlv {
         let Some(Ok(path)) = path_of(request.uri.path()).map(PathName::parse) else {
             return StatusCode::NOT_FOUND.into_response();
         };
-        let peer = request
-            .extensions
-            .get::<ConnectInfo<Peer>>()
-            .map_or_else(|| std::net::SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(Peer(peer))| *peer);
-        let query = query_pairs(request.uri.query().unwrap_or_default());
-        let access = AccessRequest { action: Action::Read, path, peer, query, bearer: None, basic: None };
+        let access = wish(Action::Read, &path, request);
+        let peer = access.peer;
         if let Err(refusal) = self.authorizer.authorize(&access).await {
             warn!(path = %access.path, %peer, %refusal, "HTTP-FLV refused");
             return match refusal {

@@ -7,19 +7,16 @@
 
 use super::muxer::{Absent, Muxer, TooFar};
 use super::{HlsState, page};
-use crate::access::{AccessRequest, Action, Refusal};
-use crate::http::{Peer, query_pairs};
+use crate::access::{Action, Refusal};
+use crate::http::wish;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hub::PathName;
 use proto::hls::{Directives, PLAYLIST_TYPE, Resource, SegmentView, split_url};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tracing::{debug, warn};
 
@@ -162,13 +159,9 @@ async fn media(state: &HlsState, path: &PathName, query: &str, method: &Method) 
 }
 
 async fn authorize(state: &HlsState, path: &PathName, parts: &Parts) -> Result<(), Box<Response>> {
-    let peer = parts.extensions.get::<ConnectInfo<Peer>>();
-    let peer = peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |ConnectInfo(Peer(peer))| *peer);
-    let (bearer, basic) = shown(&parts.headers);
-    let query = query_pairs(parts.uri.query().unwrap_or_default());
-    let access = AccessRequest { action: Action::Read, path: path.clone(), peer, query, bearer, basic };
+    let access = wish(Action::Read, path, parts);
     let Err(refusal) = state.0.authorizer.authorize(&access).await else { return Ok(()) };
-    warn!(%path, %peer, %refusal, "HLS refused");
+    warn!(%path, peer = %access.peer, %refusal, "HLS refused");
     Err(Box::new(match refusal {
         Refusal::Unauthorized => {
             let mut response = text(StatusCode::UNAUTHORIZED, "credentials are missing or wrong");
@@ -177,18 +170,6 @@ async fn authorize(state: &HlsState, path: &PathName, parts: &Parts) -> Result<(
         }
         Refusal::NoSuchPath => not_found(),
     }))
-}
-
-/// Bearer token, or user and password, of an `Authorization` header.
-fn shown(headers: &HeaderMap) -> (Option<String>, Option<(String, String)>) {
-    let value = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let Some((scheme, value)) = value.split_once(' ') else { return (None, None) };
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return (Some(value.trim().to_owned()), None);
-    }
-    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(value.trim()).ok()).flatten();
-    let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    (None, pair.and_then(|pair| pair.split_once(':').map(|(u, p)| (u.to_owned(), p.to_owned()))))
 }
 
 fn file(muxer: &Muxer, bytes: Bytes) -> Response {

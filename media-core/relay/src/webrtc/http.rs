@@ -2,11 +2,11 @@
 //!
 //! Belongs here: status codes and headers. Not here: their text (`proto::whip`), sessions (`server`), pages.
 
-use super::access::wish;
 use super::addresses::candidate_lines;
 use super::server::{self, Asker, OpenError, WebRtcState};
 use super::transport::IceCredentials;
 use crate::access::{Action, Refusal};
+use crate::http::wish;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};

@@ -4,7 +4,6 @@
 //! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may publish
 //! (`crate::access`).
 
-mod access;
 mod addresses;
 pub mod client;
 mod delivery;

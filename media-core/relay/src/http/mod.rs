@@ -1,5 +1,9 @@
 //! Serving HTTP: one listener, one router, a clean end.
 
+mod wish;
+
+pub(crate) use wish::wish;
+
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};

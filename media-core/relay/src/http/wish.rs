@@ -1,7 +1,8 @@
-//! Credentials as HTTP carries them, for whoever decides. Not here: deciding (`crate::access`).
+//! What an HTTP request wishes, with the credentials it carries, for whoever decides. Not here: deciding (`crate::access`).
 
+use super::{Peer, query_pairs};
 use crate::access::{AccessRequest, Action};
-use axum::extract::{ConnectInfo, Query};
+use axum::extract::ConnectInfo;
 use axum::http::header;
 use axum::http::request::Parts;
 use base64::Engine as _;
@@ -12,11 +13,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 /// The wish that `parts` express.
 pub(crate) fn wish(action: Action, path: &PathName, parts: &Parts) -> AccessRequest {
     let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |c| c.0);
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|q| q.0).unwrap_or_default();
+    let peer = parts.extensions.get::<ConnectInfo<Peer>>().map_or(unknown, |ConnectInfo(Peer(peer))| *peer);
+    let query = query_pairs(parts.uri.query().unwrap_or_default());
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     let (bearer, basic) = authorization(header);
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     AccessRequest { action, path: path.clone(), peer, query, bearer, basic }
 }
 

@@ -26,10 +26,19 @@ impl App {
     /// # Errors
     /// Where the driver or the app do not come up.
     pub fn start(dir: &Path, desktop: &Desktop, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(dir, desktop, &[], arguments)
+    }
+
+    /// Starts the app on `desktop` with `arguments`, and these variables in its environment.
+    ///
+    /// # Errors
+    /// Where the driver or the app do not come up.
+    pub fn start_with(dir: &Path, desktop: &Desktop, environment: &[(&str, &str)], arguments: &[&str]) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new("WebKitWebDriver");
         command.arg(format!("--port={port}")).env("TAURI_WEBVIEW_AUTOMATION", "true");
+        command.envs(environment.iter().copied());
         desktop.show(&mut command);
         let driver = Program::start("app", dir, &mut command)?;
         wait_for("the driver", Duration::from_secs(20), || Ok(json("GET", &address, "/status", None).ok()))?;
@@ -50,6 +59,26 @@ impl App {
     pub fn click(&self, testid: &str) -> Result<()> {
         let element = self.find(testid)?;
         self.call("POST", &format!("element/{element}/click"), Some(&json!({}))).map(drop)
+    }
+
+    /// Presses the button with these words, once it is there.
+    ///
+    /// # Errors
+    /// Where it does not come, or cannot be pressed.
+    pub fn press(&self, words: &str) -> Result<()> {
+        let element = self.find_by("xpath", &format!("//button[normalize-space()='{words}']"))?;
+        self.call("POST", &format!("element/{element}/click"), Some(&json!({}))).map(drop)
+    }
+
+    /// Types `text` into the field with this `data-testid`, once it is there, and Enter.
+    ///
+    /// # Errors
+    /// Where it does not come, or takes no text.
+    pub fn enter(&self, testid: &str, text: &str) -> Result<()> {
+        let element = self.find(testid)?;
+        // WebDriver's Enter (WebDriver §17.4.2).
+        let keys = json!({ "text": format!("{text}\u{E007}") });
+        self.call("POST", &format!("element/{element}/value"), Some(&keys)).map(drop)
     }
 
     /// Where the element with this `data-testid` is.
@@ -93,8 +122,12 @@ impl App {
     }
 
     fn find(&self, testid: &str) -> Result<String> {
-        let wish = json!({ "using": "css selector", "value": format!("[data-testid='{testid}']") });
-        wait_for(&format!("the element {testid}"), Duration::from_secs(20), || {
+        self.find_by("css selector", &format!("[data-testid='{testid}']"))
+    }
+
+    fn find_by(&self, using: &str, value: &str) -> Result<String> {
+        let wish = json!({ "using": using, "value": value });
+        wait_for(&format!("the element {value}"), Duration::from_secs(20), || {
             let path = format!("/session/{}/element", self.session);
             let (status, answer) = json("POST", &self.address, &path, Some(&wish))?;
             let element = answer["value"].as_object().and_then(|o| o.values().next()).and_then(Value::as_str);

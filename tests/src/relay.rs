@@ -1,6 +1,7 @@
 //! `visavis-relay` under test: started with a configuration on free ports, known by its ready line.
 
 use crate::http::get;
+use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::wait::wait_for;
 use anyhow::{Context, Result};
@@ -41,9 +42,21 @@ impl Relay {
     /// # Errors
     /// Where it does not come up.
     pub fn start(dir: &Path, config: &str) -> Result<Self> {
+        Self::start_by(dir, config, Command::new)
+    }
+
+    /// The same, in a network namespace of its own. Its addresses are those of the namespace.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_in(dir: &Path, config: &str, namespace: &Namespace) -> Result<Self> {
+        Self::start_by(dir, config, |program| namespace.command(program))
+    }
+
+    fn start_by(dir: &Path, config: &str, command: impl FnOnce(PathBuf) -> Command) -> Result<Self> {
         let file = dir.join("relay.yml");
         std::fs::write(&file, config)?;
-        let mut command = Command::new(binary("VISAVIS_RELAY_BIN", "visavis-relay"));
+        let mut command = command(binary("VISAVIS_RELAY_BIN", "visavis-relay"));
         let mut program = Program::start("relay", dir, command.arg("--ready-json").arg(&file))?;
         let line = program.first_line(Duration::from_secs(20))?;
         let ready = serde_json::from_str(&line).with_context(|| line.clone())?;

@@ -1,7 +1,7 @@
 """A WHIP server of another stack (aiortc), to publish to.
 
 Usage: whip_server.py [--port N] [--bearer TOKEN] [--basic USER:PASSWORD] [--link LINK]... [--link-late] [--redirect N]
-                      [--hang] [--slow SECONDS] [--no-trickle] [--clock]
+                      [--hang] [--slow SECONDS] [--no-trickle] [--clock] [--record FOLDER]
 
 Prints one JSON line per event on standard output, the first with the URL it serves:
   {"event": "ready", "url": …}
@@ -10,7 +10,8 @@ Prints one JSON line per event on standard output, the first with the URL it ser
   {"event": "video", "frames": N, "width": W, "height": H, "time": seconds, "clock": microseconds or null, "late": ms or null}
   {"event": "audio", "frames": N, "time": seconds, "tone": level of 1 kHz, 0 to 1}      {"event": "delete"}
 `time` is the frame's own time, from the track's first. With --clock the synthetic clock is read
-from every picture: 16 by 7 cells over the top two thirds, CRC checked.
+from every picture: 16 by 7 cells over the top two thirds, CRC checked. With --record the luma of every picture
+is appended to FOLDER/pictures.y, line by line without padding, and the first channel to FOLDER/sound.s16 at 48 kHz.
 """
 
 import argparse
@@ -64,10 +65,32 @@ def tone_level(frame):
     return 2 * abs(level) / 32768
 
 
+def luma_of(frame):
+    """The luma without the padding at the end of each line."""
+    plane = frame.planes[0]
+    data, stride = bytes(plane), plane.line_size
+    if stride == frame.width:
+        return data[: frame.width * frame.height]
+    return b"".join(data[line * stride : line * stride + frame.width] for line in range(frame.height))
+
+
+def first_channel(frame):
+    channels = len(frame.layout.channels)
+    return array.array("h", bytes(frame.planes[0])[: frame.samples * channels * 2])[::channels].tobytes()
+
+
 class Server:
     def __init__(self, options):
         self.options = options
         self.sessions = {}
+        self.record = {}
+        if options.record:
+            self.record = {name: open(f"{options.record}/{name}", "wb") for name in ("pictures.y", "sound.s16")}
+
+    def keep(self, name, data):
+        if name in self.record:
+            self.record[name].write(data)
+            self.record[name].flush()
 
     def refused(self, request):
         """The refusal for wrong credentials, or None."""
@@ -180,6 +203,8 @@ class Server:
                 say(event="end", kind="video", frames=frames)
                 return
             frames += 1
+            if self.record:
+                self.keep("pictures.y", luma_of(frame))
             clock = late = None
             if self.options.clock:
                 clock = read_clock(frame)
@@ -204,6 +229,8 @@ class Server:
                 say(event="end", kind="audio", frames=frames)
                 return
             frames += 1
+            if self.record:
+                self.keep("sound.s16", first_channel(frame))
             at = float(frame.pts * frame.time_base)
             say(event="audio", frames=frames, time=round(at, 4), tone=round(tone_level(frame), 4))
 
@@ -220,6 +247,7 @@ async def main():
     parser.add_argument("--slow", type=float, default=0, help="answer so many seconds late")
     parser.add_argument("--no-trickle", action="store_true")
     parser.add_argument("--clock", action="store_true")
+    parser.add_argument("--record", help="a folder for decoded pictures and sound")
     options = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     av.logging.set_level(av.logging.PANIC)

@@ -1,0 +1,255 @@
+//! A server elsewhere: the window publishes to strangers and to another machine, plays from there, and says what is wrong with
+//! a server that is of no use.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+use anyhow::{Context, Result, ensure};
+use device::synthetic::{ClockReading, find_bursts, read_clock_luma};
+use e2e::app::App;
+use e2e::browser::{judge_says, python};
+use e2e::content::Content;
+use e2e::desktop::Desktop;
+use e2e::ffmpeg::pull;
+use e2e::namespace::Namespace;
+use e2e::patient::{Patient, Phone};
+use e2e::program::{Program, output_dir};
+use e2e::relay::Relay;
+use e2e::stubborn::{Manner, Stubborn};
+use e2e::stun::Stun;
+use e2e::wait::wait_for;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
+const LIP_SYNC: f64 = 0.045;
+/// So soon the window says what is wrong with a server.
+const FIRST_WORD: Duration = Duration::from_secs(5);
+
+/// The app, with a server at `address` in its settings.
+fn app(dir: &Path, desktop: &Desktop, address: &str) -> Result<App> {
+    let folder = dir.join("profile");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    let text = format!(
+        "version = 1\nlanguage = \"en\"\nappearance = \"light\"\n\
+         [server]\nkind = \"address\"\naddress = \"{address}\"\nuser = \"\"\n"
+    );
+    std::fs::write(folder.join("settings.toml"), text)?;
+    App::start(dir, desktop, &["--synthetic", "clock", "--profile", folder.to_str().context("a readable folder")?])
+}
+
+fn phase(app: &App, phase: &str, limit: Duration) -> Result<()> {
+    app.until(&format!("document.documentElement.dataset.phase === '{phase}'"), limit)
+}
+
+fn says(app: &App, words: &str, limit: Duration) -> Result<()> {
+    app.until(&format!("document.body.innerText.includes({words:?})"), limit)
+}
+
+/// Nothing but WHIP, at `address`.
+fn whip_alone(dir: &Path, address: SocketAddr) -> Result<Relay> {
+    let config = format!(
+        "rtmp: no\nhls: no\nwebrtcAddress: {address}\nwebrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\n\
+         apiAddress: 127.0.0.1:0\npaths: {{all_others: }}\n"
+    );
+    Relay::start(dir, &config)
+}
+
+/// What aiortc decoded so far: the clock of every picture, and the sound.
+fn recorded(folder: &Path, judge: &Path) -> Result<(Vec<Option<ClockReading>>, Vec<f32>)> {
+    let first = judge_says(judge, "video", Duration::from_secs(20))?;
+    let side = |name: &str| first[name].as_u64().and_then(|n| usize::try_from(n).ok()).context("no size");
+    let (width, height) = (side("width")?, side("height")?);
+    ensure!((width, height) == (640, 480), "pictures of {width} by {height}");
+    let luma = std::fs::read(folder.join("pictures.y"))?;
+    let clocks = luma.chunks_exact(width * height).map(|p| read_clock_luma(p, width, height, width)).collect();
+    let sound = std::fs::read(folder.join("sound.s16"))?;
+    let sound = sound.chunks_exact(2).map(|s| f32::from(i16::from_le_bytes([s[0], s[1]])) / 32_768.0).collect();
+    Ok((clocks, sound))
+}
+
+#[test]
+fn another_stack_is_the_server() -> Result<()> {
+    let dir = output_dir("server_another_stack_is_the_server")?;
+    let (stun, record) = (Stun::start()?, tempfile::tempdir()?);
+    let mut command = Command::new(python());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("support/whip_server.py"));
+    // The answer waits, so that there is time to find a candidate after the offer and before the connection.
+    command.args(["--bearer", "s3cret-token", "--slow", "1", "--record"]).arg(record.path());
+    command.args(["--link", &format!("<stun:{}>; rel=\"ice-server\"", stun.address())]);
+    let _server = Program::start("aiortc", &dir, &mut command)?;
+    let judge = dir.join("aiortc.out");
+    let ready = judge_says(&judge, "ready", Duration::from_secs(30))?;
+    let address = ready["url"].as_str().and_then(|u| u.strip_suffix("/doctorStream/whip")).context("no address")?;
+
+    let desktop = Desktop::start(&dir)?;
+    let app = app(&dir, &desktop, address)?;
+    app.click("settings")?;
+    app.enter("server-password", "s3cret-token")?;
+    app.click("back")?;
+    app.click("settings")?;
+    // The password itself does not come back to the window; that there is one does.
+    app.until("document.querySelector('[data-testid=server-password]').value === '••••••••'", Duration::from_secs(10))?;
+    desktop.screenshot(&dir, "settings")?;
+    app.click("back")?;
+    app.click("start")?;
+
+    let offer = judge_says(&judge, "offer", Duration::from_secs(20))?;
+    assert_eq!(offer["path"], "/doctorStream/whip");
+    assert_eq!(offer["authorization"], "Bearer");
+    ensure!(stun.asked() > 0, "the STUN server of the Link header is asked before the offer");
+    stun.answer();
+    let patch = judge_says(&judge, "patch", Duration::from_secs(10))?;
+    ensure!(patch["candidates"].as_u64() >= Some(1), "what was found late is trickled: {patch}");
+    phase(&app, "waiting", Duration::from_secs(20))?;
+
+    let (clocks, sound) = wait_for("four seconds of sound at the server", Duration::from_secs(20), || {
+        let (clocks, sound) = recorded(record.path(), &judge)?;
+        Ok((sound.len() > 48_000 * 4 && clocks.len() > 100).then_some((clocks, sound)))
+    })?;
+    desktop.screenshot(&dir, "waiting")?;
+    let read: Vec<ClockReading> = clocks.iter().flatten().copied().collect();
+    ensure!(read.len() * 100 > clocks.len() * 98, "{} of {} clocks are readable", read.len(), clocks.len());
+    ensure!(read.windows(2).all(|pair| pair[0].frame < pair[1].frame), "the clock runs forwards");
+    let bursts = find_bursts(&sound, 1, 48_000);
+    let whole: Vec<_> = bursts.iter().filter(|b| b.start > 0.3 && b.length > 0.05).collect();
+    ensure!(whole.len() >= 3, "beeps are heard: {bursts:?}");
+    ensure!(whole.iter().all(|b| (b.frequency - 1000.0).abs() < 15.0), "of 1 kHz: {bursts:?}");
+
+    app.click("end")?;
+    judge_says(&judge, "delete", Duration::from_secs(10)).context("the session is ended with DELETE")?;
+    phase(&app, "ready", Duration::from_secs(10))
+}
+
+#[test]
+fn another_machine_is_the_server() -> Result<()> {
+    let dir = output_dir("server_another_machine_is_the_server")?;
+    let far = Namespace::new()?;
+    let host = far.far();
+    let config = format!(
+        "rtmpAddress: {host}:1935\nhls: no\nwebrtcAddress: {host}:8889\nwebrtcLocalUDPAddress: {host}:8189\n\
+         api: yes\napiAddress: {host}:9997\nlogLevel: debug\npaths: {{all_others: }}\n"
+    );
+    let relay = Relay::start_in(&dir, &config, &far)?;
+    let desktop = Desktop::start(&dir)?;
+    // The ports are those that an address without one stands for.
+    let app = app(&dir, &desktop, &host.to_string())?;
+    app.click("start")?;
+    phase(&app, "waiting", Duration::from_secs(20))?;
+    let path = relay.path_ready("doctorStream")?;
+    assert_eq!(path["tracks"], serde_json::json!(["H264", "Opus"]), "{path}");
+
+    let file = dir.join("doctor.flv");
+    let mut doctor = pull("pull", &dir, &relay.rtmp("doctorStream_aac")?, 6.0, &file)?;
+    // Upright, as phones are; this shape is shown whole.
+    let phone = Phone { size: (480, 640), stream: 42, ..Phone::default() };
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &phone)?;
+    phase(&app, "live", Duration::from_secs(20))?;
+    let (area, seen) = wait_for("the patient's clock on the screen", Duration::from_secs(20), || {
+        let area = app.area("remote-video")?;
+        Ok(desktop.read_clock(&dir, area)?.map(|clock| (area, clock)))
+    })?;
+    assert_eq!(seen.stream, 42, "it is the patient who is seen");
+    let shape = area.width as f64 / area.height as f64;
+    ensure!((shape - 0.75).abs() < 0.02, "the picture is upright: {area:?}");
+    wait_for("a later clock", Duration::from_secs(10), || {
+        Ok(desktop.read_clock(&dir, app.area("remote-video")?)?.filter(|c| c.frame > seen.frame))
+    })?;
+    desktop.screenshot(&dir, "live")?;
+
+    doctor.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    assert_eq!(content.codecs(), ("h264", "aac"));
+    content.dts_rises()?;
+    content.in_sync(3, LIP_SYNC)?;
+    ensure!(content.readable() > 0.98, "{} of the clocks are readable", content.readable());
+
+    app.click("end")?;
+    phase(&app, "ready", Duration::from_secs(20))?;
+    relay.path_until("doctorStream", |p| p["ready"] == false)?;
+    relay.stop()
+}
+
+#[test]
+fn a_server_that_refuses() -> Result<()> {
+    let dir = output_dir("server_a_server_that_refuses")?;
+    // A port that was free a moment ago: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let desktop = Desktop::start(&dir)?;
+    let app = app(&dir, &desktop, &format!("http://{address}"))?;
+    app.click("start")?;
+    let begun = Instant::now();
+    phase(&app, "reconnecting", FIRST_WORD)?;
+    says(&app, "refused the connection", FIRST_WORD.saturating_sub(begun.elapsed()))?;
+    desktop.screenshot(&dir, "refused")?;
+    // The server comes up, and the visit goes on by itself.
+    let relay = whip_alone(&dir, address)?;
+    phase(&app, "waiting", Duration::from_secs(20))?;
+    relay.path_ready("doctorStream")?;
+    ensure!(
+        app.evaluate("document.body.innerText.includes('refused the connection')")? == false,
+        "nothing is wrong now"
+    );
+    desktop.screenshot(&dir, "waiting")?;
+    drop(app);
+    relay.stop()
+}
+
+#[test]
+fn a_server_that_hangs() -> Result<()> {
+    let dir = output_dir("server_a_server_that_hangs")?;
+    let silent = Stubborn::start(Manner::Silent)?;
+    let address = silent.address();
+    let desktop = Desktop::start(&dir)?;
+    let app = app(&dir, &desktop, &format!("http://{address}"))?;
+    app.click("start")?;
+    let begun = Instant::now();
+    phase(&app, "reconnecting", FIRST_WORD)?;
+    says(&app, "No answer from", FIRST_WORD.saturating_sub(begun.elapsed()))?;
+    desktop.screenshot(&dir, "silent")?;
+    let before = silent.asked("OPTIONS").len();
+    app.press("Retry now")?;
+    wait_for("another try at once", Duration::from_secs(1), || {
+        Ok((silent.asked("OPTIONS").len() > before).then_some(()))
+    })?;
+    phase(&app, "reconnecting", Duration::from_secs(1))?;
+    drop(silent);
+    let relay = whip_alone(&dir, address)?;
+    phase(&app, "waiting", Duration::from_secs(20))?;
+    drop(app);
+    relay.stop()
+}
+
+#[test]
+fn a_server_that_wants_other_credentials() -> Result<()> {
+    let dir = output_dir("server_a_server_that_wants_other_credentials")?;
+    let server = Stubborn::start(Manner::Status(401))?;
+    let address = server.address();
+    let desktop = Desktop::start(&dir)?;
+    let app = app(&dir, &desktop, &format!("http://{address}"))?;
+    app.click("start")?;
+    let begun = Instant::now();
+    phase(&app, "reconnecting", FIRST_WORD)?;
+    says(&app, "did not accept the user name or password", FIRST_WORD.saturating_sub(begun.elapsed()))?;
+    desktop.screenshot(&dir, "unauthorized")?;
+    let asked = wait_for("four tries", Duration::from_secs(15), || {
+        let asked = server.asked("POST");
+        Ok((asked.len() >= 4).then_some(asked))
+    })?;
+    let pauses: Vec<Duration> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    ensure!(pauses[0] < Duration::from_secs(2), "the second try comes soon: {pauses:?}");
+    ensure!(pauses.windows(2).all(|pair| pair[0] < pair[1]), "then ever later: {pauses:?}");
+    // By itself the next try would come after four to six seconds.
+    app.press("Retry now")?;
+    wait_for("another try at once", Duration::from_secs(2), || Ok((server.asked("POST").len() > 4).then_some(())))?;
+    says(&app, "did not accept the user name or password", Duration::from_secs(2))?;
+    drop(server);
+    let relay = whip_alone(&dir, address)?;
+    app.press("Retry now")?;
+    phase(&app, "waiting", Duration::from_secs(5))?;
+    drop(app);
+    relay.stop()
+}

@@ -174,7 +174,7 @@ async fn publish(
             bell.notify_one();
         }
     };
-    while !stop.is_cancelled() {
+    'attempts: while !stop.is_cancelled() {
         let (status, mut watched) = watch::channel(ClientStatus::default());
         let info = ReaderInfo { kind: "whipClient", id: target.address.clone() };
         let mut reader = match hub.read(&target.doctor, info, Start::Soonest, MonoClock::now()) {
@@ -188,20 +188,22 @@ async fn publish(
         tokio::pin!(publishing);
         let slow = tokio::time::sleep(FIRST_WORD);
         tokio::pin!(slow);
-        let mut said = false;
+        let (mut said, mut hangs) = (false, false);
         let result = loop {
             tokio::select! {
                 result = &mut publishing => break result,
+                // A server that has not answered so far may do so now; the attempt that hangs stands in the way of another.
+                () = retry.notified(), if hangs => continue 'attempts,
                 changed = watched.changed() => {
                     let now = *watched.borrow_and_update();
                     if changed.is_ok() && now.state == ClientState::Connected {
                         backoff.succeeded();
-                        said = true;
+                        (said, hangs) = (true, false);
                         set(LinkState { connected: true, failed: None, round_trip: now.round_trip });
                     }
                 }
                 () = &mut slow, if !said => {
-                    said = true;
+                    (said, hangs) = (true, true);
                     let error = ServerError::Timeout { address: target.address.clone() };
                     set(LinkState { connected: false, failed: Some((backoff.attempts() + 1, error, SystemTime::now())), round_trip: None });
                 }

@@ -8,7 +8,7 @@
 
 use crate::pipeline::{OnAir, Outlet};
 use crate::player::{Playback, RemoteState, SoundBuffer, Windows};
-use crate::relays::{RelayError, RelayOrder, Relays, RunningRelay};
+use crate::relays::{RelayError, RelayOrder, Relays, RoundTrips, RunningRelay};
 use crate::server::{LinkState, ServerError, ServerLink, ServerTarget};
 use crate::settings::{Ports, Server, Settings};
 use device::MonoClock;
@@ -172,6 +172,14 @@ impl Visit {
         match &self.side {
             Side::Here { .. } => None,
             Side::Elsewhere { link, .. } => Some(link.state()),
+        }
+    }
+
+    /// How far away the other side is.
+    pub(crate) fn round_trips(&self) -> RoundTrips {
+        match &self.side {
+            Side::Here { relay } => relay.round_trips(),
+            Side::Elsewhere { link, .. } => RoundTrips { patient: None, watcher: link.state().round_trip },
         }
     }
 

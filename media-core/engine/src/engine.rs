@@ -461,18 +461,18 @@ impl Actor {
         let (remote, millis) = (visit.remote(), |d: Duration| d.as_secs_f32() * 1000.0);
         let speaker = self.pipeline.speaker.latency().unwrap_or_default();
         let round = |part: Option<f32>| part.map(f32::round);
-        let link = visit.link();
-        let one_way = link.as_ref().and_then(|l| l.round_trip).map(|rtt| millis(rtt) / 2.0);
+        let far = visit.round_trips();
+        let one_way = |round_trip: Option<Duration>| round(round_trip.map(|rtt| millis(rtt) / 2.0));
         self.delay = Delays {
             incoming: DelayParts {
-                network: None,
+                network: one_way(far.patient),
                 queue: round(window.queue_ms.filter(|_| remote.present())),
                 jitter: round(remote.sound.then(|| millis(self.around.sound.fill() + speaker))),
                 codec: round(window.decode_ms.filter(|_| remote.present())),
                 display: round(window.display_ms.filter(|_| remote.present())),
             },
             outgoing: DelayParts {
-                network: round(one_way),
+                network: one_way(far.watcher),
                 codec: round(self.pipeline.video.encode_ms()),
                 ..DelayParts::default()
             },

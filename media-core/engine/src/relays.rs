@@ -8,12 +8,14 @@ use device::MonoClock;
 use hub::{Hub, PathName};
 use relay::access::{Visit, VisitPath};
 use relay::hls::HlsConfig;
+use relay::rtmp::ConnState;
 use relay::webrtc::WebRtcConfig;
 use relay::{Clock, PortTaken, Relay, RelayConfig, StartError};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 
 /// A future that is boxed, so that relays can stand behind a trait.
@@ -48,10 +50,20 @@ pub(crate) trait Relays: Send + Sync {
     fn start(&self, order: RelayOrder) -> Later<Result<Box<dyn RunningRelay>, RelayError>>;
 }
 
+/// There and back; of several watchers, the farthest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct RoundTrips {
+    pub(crate) patient: Option<Duration>,
+    pub(crate) watcher: Option<Duration>,
+}
+
 /// A relay that runs.
 pub(crate) trait RunningRelay: Send + Sync {
     /// Its hub.
     fn hub(&self) -> Hub;
+
+    /// How far away the patient is, and whoever watches the doctor.
+    fn round_trips(&self) -> RoundTrips;
 
     /// Ends it; every port is free afterwards.
     fn stop(self: Box<Self>) -> Later<()>;
@@ -65,20 +77,35 @@ impl Relays for Embedded {
     fn start(&self, order: RelayOrder) -> Later<Result<Box<dyn RunningRelay>, RelayError>> {
         Box::pin(async move {
             let relay = Relay::start(config(&order)).await.map_err(RelayError::from)?;
-            Ok(Box::new(EmbeddedRelay(relay)) as Box<dyn RunningRelay>)
+            let RelayOrder { doctor, patient, .. } = order;
+            Ok(Box::new(EmbeddedRelay { relay, doctor, patient }) as Box<dyn RunningRelay>)
         })
     }
 }
 
-struct EmbeddedRelay(Relay);
+struct EmbeddedRelay {
+    relay: Relay,
+    doctor: PathName,
+    patient: PathName,
+}
 
 impl RunningRelay for EmbeddedRelay {
     fn hub(&self) -> Hub {
-        self.0.hub().clone()
+        self.relay.hub().clone()
+    }
+
+    fn round_trips(&self) -> RoundTrips {
+        let conns = self.relay.rtmp_conns();
+        let far = |state: ConnState, path: &PathName| {
+            let rendition = format!("{path}_aac");
+            let those = conns.iter().filter(|c| c.state == state && (c.path == path.as_str() || c.path == rendition));
+            those.filter_map(|c| c.round_trip).max()
+        };
+        RoundTrips { patient: far(ConnState::Publish, &self.patient), watcher: far(ConnState::Read, &self.doctor) }
     }
 
     fn stop(self: Box<Self>) -> Later<()> {
-        Box::pin(self.0.stop())
+        Box::pin(self.relay.stop())
     }
 }
 

@@ -139,6 +139,8 @@ async fn the_patient_comes_and_goes() {
         s.phase == Phase::Live && s.remote.picture == PictureState::Live && s.remote.sound
     })
     .await;
+    // The patient's ffmpeg answers pings, so the way to it is known.
+    until(&doctor.engine, "the way to the patient", |s| s.delay.incoming.network.is_some()).await;
     assert_eq!((snapshot.remote.width, snapshot.remote.height), (320, 240));
     patient.kill().unwrap();
     patient.wait().unwrap();

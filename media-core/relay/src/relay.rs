@@ -10,7 +10,7 @@ use crate::hls::{HlsConfig, HlsState};
 use crate::http;
 use crate::listen::Listening;
 use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
-use crate::rtmp::{RtmpConns, RtmpServer};
+use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
@@ -119,6 +119,7 @@ pub struct Relay {
     listening: Listening,
     bound: Bound,
     origin: Option<HlsState>,
+    conns: RtmpConns,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -181,7 +182,7 @@ impl Relay {
         if let (Some(listener), Some(state)) = (webrtc_http, webrtc) {
             tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
         }
-        let api = Api { hub: hub.clone(), clock, rtmp: conns, started: SystemTime::now() };
+        let api = Api { hub: hub.clone(), clock, rtmp: conns.clone(), started: SystemTime::now() };
         if let Some(listener) = api_listener {
             tasks.spawn(http::serve(listener, api::router(api.clone()), stop.clone()));
         }
@@ -190,7 +191,7 @@ impl Relay {
         }
         tasks.spawn(tick(hub.clone(), clock, stop.clone()));
         info!(?bound, "relay started");
-        Ok(Self { hub, listening, bound, origin, stop, tasks })
+        Ok(Self { hub, listening, bound, origin, conns, stop, tasks })
     }
 
     /// The hub, for publishers and readers in this process.
@@ -206,6 +207,11 @@ impl Relay {
     /// Where it listens.
     pub const fn bound(&self) -> Bound {
         self.bound
+    }
+
+    /// Every RTMP connection.
+    pub fn rtmp_conns(&self) -> Vec<RtmpConn> {
+        self.conns.list()
     }
 
     /// Every path, by name.

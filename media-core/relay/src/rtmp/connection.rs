@@ -9,6 +9,7 @@ use crate::access::{AccessRequest, Action, Refusal};
 use crate::listen::{ListenError, Listener, Sound};
 use container::flv::{FlvError, TagKind};
 use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
+use media::MonoTime;
 use proto::rtmp::{Kind, Media, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd, Target};
 use std::future::Future;
 use std::io;
@@ -36,6 +37,9 @@ const READ: usize = 32 << 10;
 
 /// A closing connection may take this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How often the round trip is measured while something runs.
+const PING: Duration = Duration::from_secs(2);
 
 /// Why a connection ended badly.
 #[derive(Debug, Error)]
@@ -81,6 +85,7 @@ enum Wake {
     Read(io::Result<usize>),
     Written(io::Result<usize>),
     Silent,
+    Ping,
     Opened(Result<Listener, ListenError>),
     Item(Result<Item, ReadError>),
     Publisher,
@@ -129,6 +134,7 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         let mut buffer = vec![0; READ];
         let mut heard = Instant::now();
+        let mut ping = tokio::time::interval(PING);
         loop {
             let unsent = self.session.pending_output_bytes();
             let wake = tokio::select! {
@@ -137,6 +143,7 @@ impl Connection {
                 written = output.write_buf(self.session.output()), if unsent > 0 => Wake::Written(written),
                 read = input.read(&mut buffer) => Wake::Read(read),
                 wake = self.role.wake(unsent < UNSENT) => wake,
+                _ = ping.tick(), if self.role.runs() => Wake::Ping,
                 () = tokio::time::sleep_until(heard + SILENCE), if self.role.must_speak() => Wake::Silent,
             };
             match wake {
@@ -163,6 +170,8 @@ impl Connection {
                     let sent = self.sent;
                     self.server.conns.update(&self.id, |conn| conn.outbound_bytes = sent);
                 }
+                // The stamp wraps after 49 days; a round trip does not last so long.
+                Wake::Ping => self.session.ping(millis(self.server.clock.now())),
                 Wake::Silent => return Err(ConnectionError::Silent),
                 Wake::Opened(opened) => self.opened(opened),
                 Wake::Item(Ok(item)) => self.send(&item),
@@ -194,10 +203,15 @@ impl Connection {
             ServerEvent::PublishFinished(_) | ServerEvent::PlayFinished(_) => self.become_idle(),
             ServerEvent::Paused => self.pause(true),
             ServerEvent::Resumed => self.pause(false),
-            ServerEvent::Wants { .. }
-            | ServerEvent::BufferLength(_)
-            | ServerEvent::Acknowledged(_)
-            | ServerEvent::Pong(_) => {}
+            ServerEvent::Wants { .. } | ServerEvent::BufferLength(_) | ServerEvent::Acknowledged(_) => {}
+            ServerEvent::Pong(stamp) => {
+                let took = millis(self.server.clock.now()).wrapping_sub(stamp);
+                let took = Duration::from_millis(u64::from(took));
+                // A stamp we never sent says nothing.
+                if took < SILENCE {
+                    self.server.conns.update(&self.id, |conn| conn.round_trip = Some(took));
+                }
+            }
         }
         Ok(())
     }
@@ -344,8 +358,19 @@ impl Role {
         }
     }
 
+    /// Does media run?
+    const fn runs(&self) -> bool {
+        matches!(self, Self::Publishing { .. } | Self::Playing(_))
+    }
+
     /// Must the peer say something now and then? A waiting or playing one need not.
     const fn must_speak(&self) -> bool {
         matches!(self, Self::Idle | Self::Publishing { .. })
     }
+}
+
+/// A stamp for pings.
+fn millis(now: MonoTime) -> u32 {
+    // Deliberately the low bits: the peer sends them back as they are.
+    (now.micros() / 1000) as u32
 }

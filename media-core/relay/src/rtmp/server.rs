@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,8 @@ pub struct RtmpConn {
     pub inbound_bytes: u64,
     /// Bytes sent.
     pub outbound_bytes: u64,
+    /// To the peer and back, by its answers to pings; `None` for peers that never answer.
+    pub round_trip: Option<Duration>,
 }
 
 /// The list of connections.
@@ -94,7 +97,7 @@ impl RtmpServer {
                         tokio::select! {
                             () = stop.cancelled() => break,
                             Some(_ended) = connections.join_next() => {}
-                            () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {}
+                            () = tokio::time::sleep(Duration::from_millis(200)) => {}
                         }
                     }
                 },
@@ -118,6 +121,7 @@ impl RtmpServer {
             path: String::new(),
             inbound_bytes: 0,
             outbound_bytes: 0,
+            round_trip: None,
         };
         self.conns.0.lock().insert(id.clone(), conn);
         let span = info_span!("rtmp", %peer);

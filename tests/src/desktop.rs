@@ -2,8 +2,10 @@
 
 use crate::ffmpeg::ffmpeg;
 use crate::program::{Program, run};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use device::synthetic::{ClockReading, read_clock_luma};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -81,6 +83,29 @@ impl Desktop {
         let luma = run(&mut convert)?;
         let rows = luma.get(area.y * SIZE.0 + area.x..).context("the area is not on the screen")?;
         Ok(read_clock_luma(rows, area.width.min(SIZE.0 - area.x), area.height.min(SIZE.1 - area.y), SIZE.0))
+    }
+
+    /// As [`Self::read_clock`], within a few milliseconds: for those who ask when a picture appears. It reads the framebuffer itself.
+    ///
+    /// # Errors
+    /// Where the screen cannot be read, or is not of 32 bits a pixel.
+    pub fn glance(&self, area: Area) -> Result<Option<ClockReading>> {
+        let screen = File::open(self.framebuffer.path().join("Xvfb_screen0"))?;
+        let mut header = [0; 100];
+        screen.read_exact_at(&mut header, 0)?;
+        // An X window dump: big-endian words, then its colours of 12 bytes each, then the rows.
+        let word = |n: usize| header.chunks_exact(4).nth(n).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        let (size, bits, row, colours) = (word(0), word(11), word(12), word(19));
+        ensure!(bits == 32, "{bits} bits a pixel");
+        let (width, height) = (area.width.min(SIZE.0 - area.x), area.height.min(SIZE.1 - area.y));
+        let mut bytes = vec![0; row as usize * height];
+        let begin = u64::from(size) + u64::from(colours) * 12 + u64::from(row) * area.y as u64;
+        screen.read_exact_at(&mut bytes, begin)?;
+        // The card is black and white, so green is luma; its cells are large, so every other pixel of every other row tells enough.
+        let rows = bytes.chunks_exact(row as usize).step_by(2);
+        let green = rows.flat_map(|row| row.iter().skip(area.x * 4 + 1).step_by(8).take(width / 2).copied());
+        let luma: Vec<u8> = green.collect();
+        Ok(read_clock_luma(&luma, width / 2, height / 2, width / 2))
     }
 
     /// A copy of the framebuffer, which Xvfb keeps as an X window dump.

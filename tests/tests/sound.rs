@@ -24,7 +24,7 @@ const LIP_SYNC: f64 = 0.100;
 const IN_A_ROW: usize = 5;
 /// Beeps within which that must be so. The first ones go to finding the lengths of a jitter buffer and of the sound server's blocks,
 /// while the machine also starts a window, two encoders and a patient.
-const PATIENCE: usize = 20;
+const PATIENCE: usize = 25;
 /// The patient's pictures a second.
 const FPS: u32 = 30;
 /// The left channel as it is (mixing both would make it 3 dB louder), what is missing replaced by silence.
@@ -154,8 +154,8 @@ fn the_patient_is_heard_in_step() -> Result<()> {
     let (pulse, desktop) = (Pulse::start(&dir)?, Desktop::start(&dir)?);
     let ear = pulse.listen()?;
     let (app, urls) = consult(&dir, &desktop, &pulse)?;
-    // Upright, as phones are; this shape is shown whole.
-    let phone = Phone { size: (480, 640), ..Phone::default() };
+    // Upright, as phones are; this shape is shown whole. Small, because time is what is looked at here.
+    let phone = Phone { size: (240, 320), ..Phone::default() };
     let _patient = Patient::push("patient", &dir, &urls[0], &phone)?;
     app.until("document.documentElement.dataset.phase === 'live'", Duration::from_secs(20))?;
     let area = wait_for("the patient's clock on the screen", Duration::from_secs(20), || {

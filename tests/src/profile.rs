@@ -2,9 +2,14 @@
 //!
 //! Belongs here: its folder and settings. Not here: the app that runs in it (`app`).
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+
+/// Below what systems give to outgoing connections (32768 on Linux), one of which could have a port before the app does.
+const LAST: u16 = 32_000;
+/// Tests of several processes begin at different ports from here on.
+const FIRST: u16 = 20_000;
 
 /// A fresh profile.
 #[derive(Debug)]
@@ -25,11 +30,9 @@ impl Profile {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        let listeners: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-        let mut ports: Vec<u16> =
-            listeners.iter().map(|l| Ok(l.local_addr()?.port())).collect::<std::io::Result<_>>()?;
-        ports.push(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port());
+        let begin = FIRST + u16::try_from(std::process::id() % 1_000)? * 10;
+        let ports: Vec<u16> = (begin..LAST).filter(|port| is_free(*port)).take(4).collect();
+        ensure!(ports.len() == 4, "no four ports are free from {begin} on");
         let text = format!(
             "version = 1\nlanguage = \"en\"\nappearance = \"light\"\nnetwork = \"lo\"\n\
              [ports]\nrtmp = {}\nhls = {}\nwebrtc_http = {}\nwebrtc_udp = {}\n",
@@ -46,4 +49,8 @@ impl Profile {
     pub fn folder(&self) -> Result<&str> {
         self.folder.to_str().context("a readable folder")
     }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
 }

@@ -20,9 +20,8 @@ use std::time::Duration;
 /// Sound and picture at the doctor may be this far apart. The player aims at sound that trails by no more than 60 ms; a screen without
 /// a GPU adds a picture's time, a machine whose two cores also run the patient, the encoder and the judge another.
 const LIP_SYNC: f64 = 0.100;
-/// Beeps in a row that must be heard whole, as loud as they were said, and in step. A player that is out of step by a constant has none;
-/// more in a row are only had where nothing else wants the machine's cores and the sound server is never late.
-const IN_A_ROW: usize = 3;
+/// Beeps in a row that must be heard whole, as loud as they were said, and in step. A player that is out of step by a constant has none.
+const IN_A_ROW: usize = 5;
 /// Beeps within which that must be so. The first ones go to finding the lengths of a jitter buffer and of the sound server's blocks,
 /// while the machine also starts a window, two encoders and a patient.
 const PATIENCE: usize = 25;

@@ -7,6 +7,9 @@
 use proto::rtmp::{ClientConfig, ClientSession, Purpose, RtmpUrl};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,17 +67,20 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let pid = relay.0.id();
     for players in [0, 1, 10, 50, 100] {
+        let received = Arc::new(AtomicU64::new(0));
         runtime.block_on(async {
-            let tasks: Vec<_> = (0..players).map(|_| tokio::spawn(play(url.clone()))).collect();
+            let tasks: Vec<_> = (0..players).map(|_| tokio::spawn(play(url.clone(), Arc::clone(&received)))).collect();
             // Everybody has joined when this many have had their first bytes; the measurement begins after that.
             tokio::time::sleep(Duration::from_secs(2)).await;
-            let (cpu, begun) = (cpu(pid), Instant::now());
+            let (cpu, before, begun) = (cpu(pid), received.load(Relaxed), Instant::now());
             tokio::time::sleep(Duration::from_secs(SECONDS)).await;
             let used = (self::cpu(pid) - cpu) / begun.elapsed().as_secs_f64() * 100.0;
             figure(&format!("CPU, {players} players"), used, "% of a core");
             if players > 0 {
                 figure(&format!("CPU a player, {players} players"), used / f64::from(players), "% of a core");
             }
+            let megabits = (received.load(Relaxed) - before) as f64 * 8.0 / 1e6 / begun.elapsed().as_secs_f64();
+            figure(&format!("received, {players} players"), megabits, "Mbit/s");
             figure(&format!("memory, {players} players"), memory(pid) as f64, "MB");
             for task in tasks {
                 task.abort();
@@ -84,7 +90,7 @@ fn main() {
 }
 
 /// A player that throws away what it gets.
-async fn play(url: String) {
+async fn play(url: String, received: Arc<AtomicU64>) {
     let url = RtmpUrl::parse(&url).unwrap();
     let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await.unwrap();
     let mut session = ClientSession::new(ClientConfig::new(url, Purpose::Play), 1);
@@ -94,6 +100,7 @@ async fn play(url: String) {
             stream.write_buf(session.output()).await.unwrap();
         }
         let count = stream.read(&mut buffer).await.unwrap();
+        received.fetch_add(count as u64, Relaxed);
         if count == 0 || session.handle_input(&buffer[..count]).is_err() {
             return;
         }

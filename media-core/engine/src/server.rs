@@ -23,7 +23,7 @@ const WHIP_PORT: u16 = 8889;
 /// RTMP's port at a server; the address names the one for WHIP.
 const RTMP_PORT: u16 = 1935;
 /// A person waits this long for the first word; the attempt itself may go on.
-const FIRST_WORD: Duration = Duration::from_millis(4_500);
+const FIRST_WORD: Duration = Duration::from_millis(4_200);
 
 /// Why a server is of no use at the moment.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -88,6 +88,7 @@ const PACKAGES: &[Package] = &[
     unless("dbus", Need::VirtualDisplay, "a session bus for tray and single instance", Unless::Program("dbus-daemon")),
     package("dbus-x11", Need::VirtualDisplay, "lets a program without a session bus start one"),
     unless("procps", Need::Tests, "ends programs by number", Unless::Program("kill")),
+    unless("curl", Need::Tests, "a second RTMP stack: librtmp", Unless::Program("curl")),
     unless("ffmpeg", Need::Tests, "the patient, and the reader that measures", Unless::Program("ffmpeg")),
     unless("chromium", Need::EndToEnd, "a browser that publishes and plays", Unless::Program("chromium")),
     unless("chromium-driver", Need::EndToEnd, "steers that browser", Unless::Program("chromedriver")),

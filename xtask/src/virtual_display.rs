@@ -10,6 +10,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -31,7 +32,10 @@ pub(crate) struct VirtualDisplay {
 impl VirtualDisplay {
     /// Starts one on a display number that the server finds free, open only to holders of its key.
     pub(crate) fn start(size: &str) -> Result<Self> {
-        let folder = process::scratch()?.join(format!("display-{}", std::process::id()));
+        // One program may run several displays at a time; each takes its folder along when it ends.
+        static DISPLAYS: AtomicU32 = AtomicU32::new(0);
+        let number = DISPLAYS.fetch_add(1, Ordering::Relaxed);
+        let folder = process::scratch()?.join(format!("display-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let key = random_key()?;
         let server_authority = folder.join("server-authority");

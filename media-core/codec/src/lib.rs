@@ -1,7 +1,7 @@
 //! Encoders, decoders, resampling and scaling: raw pictures and sound on one side, access units on the other.
 //!
 //! Belongs here: every foreign codec library and the `unsafe` that calls it (in `h264::encoder` and `aac::fdk` alone), the
-//! Opus ⇄ AAC pipeline objects, clock-drift control, levels.
+//! sound transcoder, clock-drift control, levels.
 //! Not here: cameras, microphones and speakers (`device`), network and threads (`relay`, `engine`), what headers and
 //! parameter sets say (`media`).
 
@@ -21,7 +21,7 @@ mod scale;
 #[cfg(feature = "fdk")]
 pub use aac::FdkAacEncoder;
 pub use aac::{AacDecoder, AacEncoder, AacEncoderConfig, aac_encoder};
-pub use audio::{AacToOpus, OpusToAac, TranscodeConfig, TranscodeStats};
+pub use audio::{SoundTranscoder, TranscodeConfig, TranscodeStats};
 pub use convert::{f32_to_i16, i16_to_f32, mix_into, remix};
 pub use drift::DriftControl;
 pub use error::CodecError;

@@ -4,7 +4,7 @@
 //! decoding and encoding (`codec`), choosing who needs it (`listen`).
 
 use crate::clock::Clock;
-use codec::{AacToOpus, CodecError, OpusToAac, TranscodeConfig};
+use codec::{SoundTranscoder, TranscodeConfig};
 use hub::{Hub, Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, Reader, ReaderInfo, Start};
 use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, Track, TrackId, TrackSet};
 use parking_lot::Mutex;
@@ -92,8 +92,7 @@ enum Engine {
     Unknown,
     /// It is the right codec already.
     Pass,
-    ToAac(Box<OpusToAac>),
-    ToOpus(Box<AacToOpus>),
+    Make(Box<SoundTranscoder>),
 }
 
 impl Rendition {
@@ -154,11 +153,7 @@ impl Rendition {
         let sound = base.first(MediaKind::Audio).and_then(|track| {
             self.engine = match (track.codec(), self.audio) {
                 (have, want) if have == want => Engine::Pass,
-                (Codec::Opus, Codec::Aac) => self.made(OpusToAac::new(self.config).map(|e| Engine::ToAac(Box::new(e)))),
-                (Codec::Aac, Codec::Opus) => {
-                    self.made(AacToOpus::new(self.config).map(|e| Engine::ToOpus(Box::new(e))))
-                }
-                _ => Engine::Unknown,
+                (_, want) => self.make(want),
             };
             let (clock, params) = self.announced(track)?;
             Some(Track { id: SOUND, clock, params })
@@ -166,19 +161,21 @@ impl Rendition {
         base.iter().filter(|t| t.kind() == MediaKind::Video).cloned().chain(sound).collect()
     }
 
-    fn made(&self, engine: Result<Engine, CodecError>) -> Engine {
-        engine.unwrap_or_else(|error| {
-            warn!(path = %self.name, %error, "this sound cannot be transcoded; pictures go on");
-            Engine::Unknown
-        })
+    fn make(&self, audio: Codec) -> Engine {
+        match SoundTranscoder::new(audio, self.config) {
+            Ok(transcoder) => Engine::Make(Box::new(transcoder)),
+            Err(error) => {
+                warn!(path = %self.name, %error, "this sound cannot be transcoded; pictures go on");
+                Engine::Unknown
+            }
+        }
     }
 
     fn announced(&self, track: &Track) -> Option<(ClockRate, Arc<CodecParams>)> {
         match &self.engine {
             Engine::Unknown => None,
             Engine::Pass => Some((track.clock, Arc::clone(&track.params))),
-            Engine::ToAac(engine) => Some((engine.clock(), Arc::clone(engine.params()))),
-            Engine::ToOpus(engine) => Some((engine.clock(), Arc::clone(engine.params()))),
+            Engine::Make(transcoder) => Some((transcoder.clock(), Arc::clone(transcoder.params()))),
         }
     }
 
@@ -194,8 +191,7 @@ impl Rendition {
         let units = match &mut self.engine {
             Engine::Unknown => return,
             Engine::Pass => return publisher.write(AccessUnit { track: SOUND, ..unit }, now),
-            Engine::ToAac(engine) => engine.push(&unit),
-            Engine::ToOpus(engine) => engine.push(&unit),
+            Engine::Make(transcoder) => transcoder.push(&unit),
         };
         match units {
             Ok(units) => units.into_iter().for_each(|unit| publisher.write(unit, now)),

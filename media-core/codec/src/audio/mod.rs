@@ -3,12 +3,14 @@
 //! Belongs here: decode, fill gaps, resample, encode, and the times of what comes out. Not here: reading a path and feeding its
 //! sibling (`relay::transcode`), jitter buffers (`engine`).
 
-mod aac_to_opus;
-mod opus_to_aac;
+mod intake;
+mod outlet;
+#[cfg(test)]
+mod tests;
 mod timeline;
+mod transcoder;
 
-pub use aac_to_opus::AacToOpus;
-pub use opus_to_aac::OpusToAac;
+pub use transcoder::SoundTranscoder;
 
 use media::TrackId;
 

@@ -23,6 +23,8 @@ pub struct Phone {
     pub size: (u32, u32),
     /// Sound rate in Hz: WeChat sends 48 000 or 16 000.
     pub rate: u32,
+    /// ffmpeg's encoder of the sound: WeChat sends AAC.
+    pub sound: &'static str,
     /// Frames between key frames.
     pub gop: u32,
     /// Marks the clock cards.
@@ -31,7 +33,7 @@ pub struct Phone {
 
 impl Default for Phone {
     fn default() -> Self {
-        Self { size: (640, 360), rate: 48_000, gop: 30, stream: 7 }
+        Self { size: (640, 360), rate: 48_000, sound: "aac", gop: 30, stream: 7 }
     }
 }
 
@@ -60,7 +62,8 @@ impl Patient {
         command.args(["-s", &size, "-r", &fps, "-i"]).arg(&pipes[0]);
         command.args(["-thread_queue_size", "64", "-f", "f32le", "-ar", "48000", "-ac", "1", "-i"]).arg(&pipes[1]);
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline"]);
-        command.args(["-g", &gop, "-b:v", "900k", "-c:a", "aac", "-b:a", "64k", "-ar", &phone.rate.to_string()]);
+        command.args(["-g", &gop, "-b:v", "900k", "-c:a", phone.sound, "-b:a", "64k"]);
+        command.args(["-ar", &phone.rate.to_string()]);
         command.args(["-flush_packets", "1", "-f", "flv", url]);
         let program = Program::start(name, dir, &mut command)?;
 

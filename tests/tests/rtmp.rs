@@ -46,6 +46,27 @@ fn pushed_and_pulled() -> Result<()> {
 }
 
 #[test]
+fn telephone_sound_and_mp3_are_heard_as_aac() -> Result<()> {
+    let dir = output_dir("rtmp_telephone_sound_and_mp3")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    for (sound, rate, label) in
+        [("pcm_alaw", 8_000, "G711"), ("pcm_mulaw", 8_000, "G711"), ("libmp3lame", 44_100, "MPEG-1/2 Audio")]
+    {
+        let url = relay.rtmp(sound)?;
+        let _patient = Patient::push(sound, &dir, &url, &Phone { sound, rate, ..Phone::default() })?;
+        relay.path_until(sound, |p| p["tracks"] == serde_json::json!(["H264", label]))?;
+        let file = dir.join(format!("{sound}.flv"));
+        pull("reader", &dir, &url, 4.0, &file)?.succeed(Duration::from_secs(30))?;
+        let content = Content::read(&file)?;
+        assert_eq!(content.codecs(), ("h264", "aac"), "{sound}");
+        content.dts_rises()?;
+        content.clock_runs(1)?;
+        content.in_sync(2, LIP_SYNC)?;
+    }
+    relay.stop()
+}
+
+#[test]
 fn every_form_of_url() -> Result<()> {
     let dir = output_dir("rtmp_every_form_of_url")?;
     let relay = Relay::start(&dir, EVERYTHING)?;

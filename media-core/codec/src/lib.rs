@@ -17,6 +17,7 @@ mod level;
 mod opus;
 mod resample;
 mod scale;
+mod sound_decoder;
 
 #[cfg(feature = "fdk")]
 pub use aac::FdkAacEncoder;
@@ -30,3 +31,4 @@ pub use level::{Level, LevelMeter};
 pub use opus::{OpusDecoder, OpusEncoder, OpusEncoderConfig, OpusUse};
 pub use resample::Resampler;
 pub use scale::{Fit, scale};
+pub use sound_decoder::SoundDecoder;

@@ -1,6 +1,9 @@
 //! Entry points for the fuzzers, built and replayed in ordinary tests.
 
-use crate::{AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, OpusParams, amf0};
+use crate::{
+    AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, MpegAudioHeader, OpusParams,
+    amf0,
+};
 use bytes::Bytes;
 
 /// Annex B and length-prefixed splitting, and the H.264 entrance behind them.
@@ -35,6 +38,9 @@ pub fn fuzz_audio_headers(data: &[u8]) {
     }
     let _head = OpusParams::from_head(data);
     let _samples = crate::opus_packet_samples(data);
+    if let Ok(header) = MpegAudioHeader::parse(data) {
+        assert!((24..=2304).contains(&header.bytes), "a frame is bounded");
+    }
 }
 
 /// AMF0 values: what was read is written and read again to the same bytes.

@@ -1,7 +1,7 @@
 //! The vocabulary every other crate speaks: access units, tracks, codec parameters, media time, pictures and sound.
 //!
-//! Belongs here: types that cross crate borders, and the bits of H.264, AAC and Opus that name them (NAL units, SPS,
-//! AudioSpecificConfig, OpusHead). This is the one place in the workspace that knows NAL numbers.
+//! Belongs here: types that cross crate borders, and the bits of H.264, AAC, Opus and MPEG audio that name them (NAL units, SPS,
+//! AudioSpecificConfig, OpusHead, frame headers). This is the one place in the workspace that knows NAL numbers.
 //! Not here: IO, clocks, async (nowhere below `relay`, `device`); containers (`container`); RTP payloads (`proto`);
 //! encoders and decoders (`codec`).
 #![forbid(unsafe_code)]
@@ -11,8 +11,10 @@ pub mod amf0;
 mod bits;
 #[doc(hidden)]
 pub mod fuzz;
+mod g711;
 mod h264;
 mod monotonic;
+mod mpeg_audio;
 mod nal;
 mod opus;
 mod pcm;
@@ -22,8 +24,10 @@ mod track;
 mod unit;
 
 pub use aac::{AacError, AacObject, AacParams, Adts, AdtsFrames};
+pub use g711::{G711Law, G711Params};
 pub use h264::{H264Entrance, H264Error, H264Params, H264Unit};
 pub use monotonic::MonoTime;
+pub use mpeg_audio::{MpegAudioError, MpegAudioHeader, MpegAudioLayer, MpegAudioParams};
 pub use nal::{AnnexB, LengthPrefixed, NalError, NalKind, append_annex_b, append_length_prefixed};
 pub use opus::{OpusError, OpusParams, packet_samples as opus_packet_samples};
 pub use pcm::Pcm;

@@ -19,6 +19,8 @@ impl ClockRate {
     pub const VIDEO: Self = Self::new_const(90_000);
     /// 48 kHz: Opus, whatever rate it codes internally (RFC 7587 §4.1), and AAC as we make it.
     pub const AUDIO_48K: Self = Self::new_const(48_000);
+    /// 8 kHz: telephones (RFC 3551 §4.5.14).
+    pub const TELEPHONE: Self = Self::new_const(8_000);
     /// 1 MHz: monotonic capture time.
     pub const MICRO: Self = Self::new_const(1_000_000);
 

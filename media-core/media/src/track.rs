@@ -3,7 +3,9 @@
 //! Not here: the units themselves (`unit`), who may read them (`hub`).
 
 use crate::aac::AacParams;
+use crate::g711::{G711Law, G711Params};
 use crate::h264::H264Params;
+use crate::mpeg_audio::MpegAudioParams;
 use crate::opus::OpusParams;
 use crate::time::ClockRate;
 use std::sync::Arc;
@@ -30,6 +32,10 @@ pub enum Codec {
     Aac,
     /// Opus.
     Opus,
+    /// G.711, A-law or µ-law.
+    G711,
+    /// MPEG-1 and MPEG-2 Audio, layers I to III.
+    MpegAudio,
 }
 
 impl Codec {
@@ -37,7 +43,7 @@ impl Codec {
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::H264 => MediaKind::Video,
-            Self::Aac | Self::Opus => MediaKind::Audio,
+            Self::Aac | Self::Opus | Self::G711 | Self::MpegAudio => MediaKind::Audio,
         }
     }
 
@@ -47,6 +53,8 @@ impl Codec {
             Self::H264 => "H264",
             Self::Aac => "MPEG-4 Audio",
             Self::Opus => "Opus",
+            Self::G711 => "G711",
+            Self::MpegAudio => "MPEG-1/2 Audio",
         }
     }
 }
@@ -60,6 +68,10 @@ pub enum CodecParams {
     Aac(AacParams),
     /// Opus header.
     Opus(OpusParams),
+    /// G.711's law.
+    G711(G711Params),
+    /// What MPEG audio frames say of themselves.
+    MpegAudio(MpegAudioParams),
 }
 
 impl CodecParams {
@@ -69,6 +81,19 @@ impl CodecParams {
             Self::H264(_) => Codec::H264,
             Self::Aac(_) => Codec::Aac,
             Self::Opus(_) => Codec::Opus,
+            Self::G711(_) => Codec::G711,
+            Self::MpegAudio(_) => Codec::MpegAudio,
+        }
+    }
+
+    /// Samples per second and channels, of sound.
+    pub const fn sound(&self) -> Option<(u32, u8)> {
+        match self {
+            Self::H264(_) => None,
+            Self::Aac(p) => Some((p.rate().hz(), p.channels())),
+            Self::Opus(p) => Some((ClockRate::AUDIO_48K.hz(), p.channels)),
+            Self::G711(p) => Some((p.rate.hz(), p.channels)),
+            Self::MpegAudio(p) => Some((p.rate.hz(), p.channels)),
         }
     }
 
@@ -78,6 +103,9 @@ impl CodecParams {
             Self::H264(p) => p.codec_string(),
             Self::Aac(p) => p.codec_string(),
             Self::Opus(_) => "opus".into(),
+            // RFC 6381 has no name for it; QuickTime's, by which players know the two laws.
+            Self::G711(p) => if p.law == G711Law::A { "alaw" } else { "ulaw" }.into(),
+            Self::MpegAudio(_) => "mp4a.6B".into(),
         }
     }
 }

@@ -192,6 +192,10 @@ fn track(track: &media::Track) -> TrackView {
             "sampleRate": p.rate().hz(), "channelCount": p.channels(),
         }),
         media::CodecParams::Opus(p) => serde_json::json!({ "channelCount": p.channels }),
+        media::CodecParams::G711(p) => serde_json::json!({
+            "muLaw": p.law == media::G711Law::Mu, "sampleRate": p.rate.hz(), "channelCount": p.channels,
+        }),
+        media::CodecParams::MpegAudio(_) => serde_json::json!({}),
     };
     TrackView { codec: track.codec().label(), codec_props }
 }

@@ -26,8 +26,8 @@ impl Sound {
     /// The codec to derive where the path's own sound does not fit.
     const fn missing(self, own: Option<Codec>) -> Option<Codec> {
         match (self, own) {
-            (Self::Aac, Some(Codec::Opus)) => Some(Codec::Aac),
-            (Self::Opus, Some(Codec::Aac)) => Some(Codec::Opus),
+            (Self::Aac, Some(Codec::Opus | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
+            (Self::Opus, Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
             _ => None,
         }
     }

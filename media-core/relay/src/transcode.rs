@@ -70,7 +70,7 @@ pub(crate) const fn suffix(audio: Codec) -> Option<&'static str> {
     match audio {
         Codec::Aac => Some("_aac"),
         Codec::Opus => Some("_opus"),
-        Codec::H264 => None,
+        Codec::H264 | Codec::G711 | Codec::MpegAudio => None,
     }
 }
 

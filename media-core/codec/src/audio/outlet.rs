@@ -23,7 +23,7 @@ impl Outlet {
             Codec::Opus => {
                 OpusEncoder::new(OpusEncoderConfig { bitrate, ..OpusEncoderConfig::default() }).map(Self::Opus)
             }
-            Codec::H264 => Err(CodecError::WrongCodec),
+            _ => Err(CodecError::WrongCodec),
         }
     }
 

@@ -6,6 +6,7 @@ use super::enhanced::{self, Side};
 use super::fields::Fields;
 use super::{FlvError, Signalling, SmallHeader};
 use bytes::Bytes;
+use media::{G711Law, G711Params};
 use std::borrow::Cow;
 
 /// The sound codecs that are carried.
@@ -15,6 +16,10 @@ pub enum AudioCodec {
     Aac,
     /// Opus, in Enhanced RTMP alone; its header is an OpusHead (RFC 7845 §5.1).
     Opus,
+    /// MP3, at most one frame a tag; each frame says what it is. Only read.
+    MpegAudio,
+    /// G.711 at 8 kHz. Only read.
+    G711(G711Params),
 }
 
 /// What an audio tag says.
@@ -33,7 +38,11 @@ pub enum AudioTag {
 }
 
 const EX_HEADER: u8 = 9;
+const MP3: u8 = 2;
+const A_LAW: u8 = 7;
+const MU_LAW: u8 = 8;
 const AAC: u8 = 10;
+const MP3_8_KHZ: u8 = 14;
 /// AAC is always announced as 44 kHz, 16 bit, stereo; players take the truth from the AudioSpecificConfig (§E.4.2.1).
 const AAC_FIRST_BYTE: u8 = AAC << 4 | 0x0F;
 const MP4A: [u8; 4] = *b"mp4a";
@@ -62,6 +71,13 @@ impl AudioTag {
             // Some encoders send the first byte alone before they have sound.
             AAC if fields.is_empty() => Ok(Self::Silent),
             AAC => Ok(Self::packet(AudioCodec::Aac, fields.u8()?, fields.rest())),
+            MP3 | MP3_8_KHZ => Ok(Self::packet(AudioCodec::MpegAudio, packet::CODED_FRAMES, fields.rest())),
+            law @ (A_LAW | MU_LAW) => {
+                let law = if law == A_LAW { G711Law::A } else { G711Law::Mu };
+                // The bits for rate and width say nothing here (§E.4.2.1): it is 8 kHz.
+                let params = G711Params { channels: 1 + (first & 1), ..G711Params::telephone(law) };
+                Ok(Self::packet(AudioCodec::G711(params), packet::CODED_FRAMES, fields.rest()))
+            }
             format => Ok(Self::Unsupported(legacy_name(format))),
         }
     }
@@ -98,14 +114,9 @@ impl AudioTag {
         let mut header = SmallHeader::default();
         match (signalling, codec) {
             (Signalling::Legacy, AudioCodec::Aac) => header.put(&[AAC_FIRST_BYTE, packet_type]),
-            (Signalling::Legacy, AudioCodec::Opus) => return None,
-            (Signalling::Enhanced, codec) => {
-                header.put(&[EX_HEADER << 4 | packet_type]);
-                header.put(match codec {
-                    AudioCodec::Aac => &MP4A,
-                    AudioCodec::Opus => &OPUS,
-                });
-            }
+            (Signalling::Enhanced, AudioCodec::Aac) => header.put_four_cc(EX_HEADER << 4 | packet_type, &MP4A),
+            (Signalling::Enhanced, AudioCodec::Opus) => header.put_four_cc(EX_HEADER << 4 | packet_type, &OPUS),
+            (Signalling::Legacy, AudioCodec::Opus) | (_, AudioCodec::MpegAudio | AudioCodec::G711(_)) => return None,
         }
         Some((header, payload))
     }
@@ -116,9 +127,7 @@ fn legacy_name(format: u8) -> Cow<'static, str> {
     match format {
         0 | 3 => "LPCM".into(),
         1 => "ADPCM".into(),
-        2 | 14 => "MPEG-1/2 Audio".into(),
         4..=6 => "Nellymoser".into(),
-        7 | 8 => "G711".into(),
         11 => "Speex".into(),
         13 => "Opus in legacy FLV".into(),
         other => format!("audio format {other}").into(),
@@ -143,7 +152,12 @@ mod tests {
         check(&[0xAF, 0, 0x11, 0x90], start(AudioCodec::Aac, &[0x11, 0x90]));
         check(&[0xAE, 1, 7], frame(AudioCodec::Aac, &[7]));
         check(&[0xAF, 1], Ok(AudioTag::Silent));
-        check(&[0x2F, 1, 2], unsupported("MPEG-1/2 Audio"));
+        check(&[0x2F, 0xFF, 0xFB], frame(AudioCodec::MpegAudio, &[0xFF, 0xFB]));
+        check(&[0xEE, 0xFF], frame(AudioCodec::MpegAudio, &[0xFF]));
+        check(&[0x2F], Ok(AudioTag::Silent));
+        check(&[0x72, 0x55, 0xD5], frame(AudioCodec::G711(G711Params::telephone(G711Law::A)), &[0x55, 0xD5]));
+        let stereo = G711Params { channels: 2, ..G711Params::telephone(G711Law::Mu) };
+        check(&[0x83, 0xFF], frame(AudioCodec::G711(stereo), &[0xFF]));
         check(&[0xB2], unsupported("Speex"));
         check(b"\x90OpusOpusHead", start(AudioCodec::Opus, b"OpusHead"));
         check(b"\x91Opus\xfc", frame(AudioCodec::Opus, &[0xFC]));

@@ -6,8 +6,8 @@ use super::{AudioCodec, AudioTag, FlvError, Metadata, TagKind, VideoTag};
 use crate::avc::AvcEntrance;
 use bytes::Bytes;
 use media::{
-    AacError, AacParams, AccessUnit, ClockRate, CodecParams, H264Error, MediaTime, OpusParams, Track, TrackId,
-    UnitKind, Unwrapper, opus_packet_samples,
+    AacError, AacParams, AccessUnit, ClockRate, CodecParams, H264Error, MediaTime, MpegAudioHeader, OpusParams, Track,
+    TrackId, UnitKind, Unwrapper, opus_packet_samples,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -158,11 +158,17 @@ impl Demuxer {
                         Err(error) => return Err(error.into()),
                     },
                     AudioCodec::Opus => CodecParams::Opus(OpusParams::from_head(&header)?),
+                    // They have no header of their own.
+                    AudioCodec::MpegAudio | AudioCodec::G711(_) => return Ok(Events::default()),
                 };
                 Ok(self.announce_audio(params).map(Events::one).unwrap_or_default())
             }
             AudioTag::Frame(codec, payload) => {
                 let dts = self.time(timestamp_ms);
+                let Some((first, payload)) = self.announce_in_band(codec, payload) else {
+                    self.dropped += 1;
+                    return Ok(Events::default());
+                };
                 let duration = match (codec, self.audio.as_deref()) {
                     (AudioCodec::Aac, Some(CodecParams::Aac(params))) => {
                         Some(MediaTime::new(i64::from(params.frame_samples()), params.rate()))
@@ -171,13 +177,19 @@ impl Demuxer {
                         let samples = opus_packet_samples(&payload)?;
                         Some(MediaTime::new(i64::from(samples), ClockRate::AUDIO_48K))
                     }
+                    (AudioCodec::MpegAudio, Some(CodecParams::MpegAudio(params))) => {
+                        Some(MediaTime::new(i64::from(params.frame_samples), params.rate))
+                    }
+                    (AudioCodec::G711(_), Some(CodecParams::G711(params))) => {
+                        Some(MediaTime::new(i64::try_from(params.samples(payload.len())).unwrap_or(0), params.rate))
+                    }
                     _ => None,
                 };
                 let (Some(params), true) = (&self.audio, duration.is_some()) else {
                     self.dropped += 1;
                     return Ok(Events::default());
                 };
-                Ok(Events::one(Event::Unit(AccessUnit {
+                let second = Some(Event::Unit(AccessUnit {
                     track: Self::AUDIO,
                     dts,
                     pts: dts,
@@ -186,11 +198,29 @@ impl Demuxer {
                     captured: None,
                     params: Arc::clone(params),
                     payload,
-                })))
+                }));
+                Ok(Events { first, second })
             }
             AudioTag::SequenceEnd | AudioTag::Silent => Ok(Events::default()),
             AudioTag::Unsupported(name) => Ok(self.skip(name)),
         }
+    }
+
+    /// Announces what a frame of a codec without header says of itself; answers that and the frame, `None` for a damaged one.
+    fn announce_in_band(&mut self, codec: AudioCodec, mut payload: Bytes) -> Option<(Option<Event>, Bytes)> {
+        let params = match codec {
+            AudioCodec::Aac | AudioCodec::Opus => return Some((None, payload)),
+            AudioCodec::G711(params) => CodecParams::G711(params),
+            AudioCodec::MpegAudio => {
+                let header = MpegAudioHeader::parse(&payload).ok()?;
+                if payload.len() < header.bytes {
+                    return None;
+                }
+                payload.truncate(header.bytes);
+                CodecParams::MpegAudio(header.params)
+            }
+        };
+        Some((self.announce_audio(params), payload))
     }
 
     fn time(&mut self, timestamp_ms: u32) -> MediaTime {
@@ -230,6 +260,20 @@ mod tests {
     use crate::flv::Signalling;
     use crate::testing::{PPS, SPS, aac, h264, other_h264};
     use media::{H264Params, append_length_prefixed};
+
+    #[test]
+    fn sound_without_a_header_says_what_it_is_in_every_frame() {
+        let mut demuxer = Demuxer::new();
+        let mp3 = |length: usize| [&[0x2F, 0xFF, 0xFB, 0x90, 0x64][..], &vec![0; length - 4]].concat();
+        assert_eq!(push(&mut demuxer, TagKind::Audio, 0, &mp3(417)), ["track 1 mp4a.6B", "Audio 0 +0"]);
+        assert_eq!(push(&mut demuxer, TagKind::Audio, 26, &mp3(417)), ["Audio 26 +0"]);
+        // Cut off, and no frame at all.
+        assert!(push(&mut demuxer, TagKind::Audio, 52, &mp3(416)).is_empty());
+        assert!(push(&mut demuxer, TagKind::Audio, 78, &[0x2F, 1, 2, 3, 4]).is_empty());
+        assert_eq!(demuxer.dropped(), 2);
+        assert_eq!(push(&mut demuxer, TagKind::Audio, 80, &[0x72, 0xD5, 0x55]), ["track 1 alaw", "Audio 80 +0"]);
+        assert_eq!(push(&mut demuxer, TagKind::Audio, 100, &[0x82, 0xFF, 0x7F]), ["track 1 ulaw", "Audio 100 +0"]);
+    }
 
     /// Pushes and writes down what came out in short.
     fn push(demuxer: &mut Demuxer, kind: TagKind, timestamp: u32, body: &[u8]) -> Vec<String> {

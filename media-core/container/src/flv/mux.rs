@@ -17,6 +17,12 @@ pub struct SmallHeader {
 
 impl SmallHeader {
     /// Appends `bytes`; every header written here is known to fit.
+    /// The first byte of Enhanced RTMP and the codec's name.
+    pub(super) fn put_four_cc(&mut self, first: u8, four_cc: &[u8; 4]) {
+        self.put(&[first]);
+        self.put(four_cc);
+    }
+
     pub(super) fn put(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if let Some(place) = self.bytes.get_mut(usize::from(self.length)) {
@@ -191,6 +197,8 @@ impl Muxer {
             }
             Codec::Aac => audio_message(time, &AudioTag::Frame(AudioCodec::Aac, unit.payload.clone())),
             Codec::Opus => audio_message(time, &AudioTag::Frame(AudioCodec::Opus, unit.payload.clone())),
+            // Never announced: their listeners get AAC.
+            Codec::G711 | Codec::MpegAudio => None,
         };
         if resized {
             *metadata = Some(self.metadata(time));
@@ -234,6 +242,7 @@ impl Lane {
                 let head = Bytes::copy_from_slice(&params.head());
                 audio_message(self.last, &AudioTag::SequenceStart(AudioCodec::Opus, head))
             }
+            CodecParams::G711(_) | CodecParams::MpegAudio(_) => None,
         }
     }
 }
@@ -259,8 +268,7 @@ fn take_track(lane: &mut Option<Lane>, track: Option<&Track>, position: i64) -> 
 fn described(params: &CodecParams) -> (u32, u32) {
     match params {
         CodecParams::H264(params) => (params.width(), params.height()),
-        CodecParams::Aac(params) => (params.rate().hz(), u32::from(params.channels())),
-        CodecParams::Opus(params) => (48_000, u32::from(params.channels)),
+        sound => sound.sound().map_or((0, 0), |(rate, channels)| (rate, u32::from(channels))),
     }
 }
 

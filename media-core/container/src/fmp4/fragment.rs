@@ -229,6 +229,8 @@ impl Lane {
             CodecParams::H264(params) => params.frame_rate().map_or(USUAL_INTERVAL, |rate| (90_000.0 / rate) as i64),
             CodecParams::Aac(params) => i64::from(params.frame_samples()),
             CodecParams::Opus(_) => 960,
+            CodecParams::MpegAudio(params) => i64::from(params.frame_samples),
+            CodecParams::G711(params) => i64::from(params.rate.hz()) / 50,
         };
         Self {
             track,
@@ -255,6 +257,8 @@ impl Lane {
             CodecParams::H264(_) => unit.duration.map(|duration| duration.rescale(self.clock).ticks()),
             CodecParams::Aac(params) => Some(i64::from(params.frame_samples())),
             CodecParams::Opus(_) => opus_packet_samples(&unit.payload).ok().map(i64::from),
+            CodecParams::MpegAudio(params) => Some(i64::from(params.frame_samples)),
+            CodecParams::G711(params) => i64::try_from(params.samples(unit.payload.len())).ok(),
         };
         let dts = ticks(unit.dts).max(0);
         let step = self.last.replace(dts).map_or(0, |last| dts.saturating_sub(last));

@@ -31,6 +31,8 @@ pub(super) fn timescale(params: &CodecParams) -> ClockRate {
         CodecParams::H264(_) => ClockRate::VIDEO,
         CodecParams::Aac(params) => params.rate(),
         CodecParams::Opus(_) => ClockRate::AUDIO_48K,
+        CodecParams::G711(params) => params.rate,
+        CodecParams::MpegAudio(params) => params.rate,
     }
 }
 
@@ -91,7 +93,7 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
             tkhd.width = pixels(params.width()).into();
             tkhd.height = pixels(params.height()).into();
         }
-        CodecParams::Aac(_) | CodecParams::Opus(_) => {
+        _ => {
             tkhd.volume = 1.into();
             tkhd.alternate_group = 1;
         }
@@ -100,6 +102,7 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
         CodecParams::H264(params) => Codec::Avc1(avc1(params)?),
         CodecParams::Aac(params) => Codec::Mp4a(mp4a(params)),
         CodecParams::Opus(params) => Codec::Opus(opus(*params)),
+        CodecParams::G711(_) | CodecParams::MpegAudio(_) => return Err(Fmp4Error::NotCarried(track.codec().label())),
     };
     Ok(Trak {
         tkhd,

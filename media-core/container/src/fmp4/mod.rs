@@ -12,8 +12,16 @@ pub use demux::{Demuxer, read};
 pub use fragment::{Fragment, FragmentWriter};
 pub use init::init_segment;
 
-use media::{AacError, H264Error};
+use media::{AacError, Codec, H264Error};
 use thiserror::Error;
+
+/// Is `codec` written? What is not has to be left out of the tracks.
+pub const fn carries(codec: Codec) -> bool {
+    match codec {
+        Codec::H264 | Codec::Aac | Codec::Opus => true,
+        Codec::G711 | Codec::MpegAudio => false,
+    }
+}
 
 /// What MP4 bytes can get wrong, or what cannot be written as MP4.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,6 +54,9 @@ pub enum Fmp4Error {
     /// More samples in one fragment, or more tracks, than any writer makes.
     #[error("too many {0}")]
     TooMany(&'static str),
+    /// A codec that is not written.
+    #[error("{0} is not carried in MP4 here")]
+    NotCarried(&'static str),
     /// H.264 configuration or samples.
     #[error("H.264: {0}")]
     H264(#[from] H264Error),

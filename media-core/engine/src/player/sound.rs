@@ -4,7 +4,7 @@
 //! Not here: how long sound waits (`jitter`), the speaker itself (`device`), when pictures are shown (`sync`).
 
 use super::jitter::{CHANNELS, JitterBuffer, JitterStats, RATE};
-use codec::{AacDecoder, CodecError, Level, LevelMeter, OpusDecoder, Resampler, remix};
+use codec::{CodecError, Level, LevelMeter, Resampler, SoundDecoder as Decoder, remix};
 use device::AudioFormat;
 use media::{AccessUnit, CodecParams, MediaTime, MonoTime};
 use parking_lot::Mutex;
@@ -136,11 +136,6 @@ struct Running {
     resampler: Resampler,
 }
 
-enum Decoder {
-    Aac(AacDecoder),
-    Opus(OpusDecoder),
-}
-
 impl SoundDecoder {
     /// A decoder that has seen no track.
     pub(crate) const fn new(sound: SoundBuffer) -> Self {
@@ -160,10 +155,9 @@ impl SoundDecoder {
         self.decoded.clear();
         self.stereo.clear();
         self.resampled.clear();
-        let (frames, rate, channels) = match &mut running.decoder {
-            Decoder::Aac(d) => (d.decode(&unit.payload, &mut self.decoded)?, d.rate(), d.channels()),
-            Decoder::Opus(d) => (d.decode(&unit.payload, &mut self.decoded)?, RATE, 2),
-        };
+        let decoder = &mut running.decoder;
+        let frames = decoder.decode(&unit.payload, &mut self.decoded)?;
+        let (rate, channels) = (decoder.rate(), decoder.channels());
         remix(&self.decoded, channels, 2, &mut self.stereo);
         let mut shared = self.sound.0.lock();
         running.resampler.set_relative(shared.buffer.relative(arrived));
@@ -182,16 +176,9 @@ impl SoundDecoder {
 
 impl Running {
     fn new(params: Arc<CodecParams>) -> Result<Self, CodecError> {
-        let (decoder, rate) = match &*params {
-            CodecParams::Aac(aac) => {
-                let decoder = AacDecoder::new(aac)?;
-                let rate = decoder.rate();
-                (Decoder::Aac(decoder), rate)
-            }
-            CodecParams::Opus(_) => (Decoder::Opus(OpusDecoder::new()?), RATE),
-            CodecParams::H264(_) => return Err(CodecError::WrongCodec),
-        };
-        Ok(Self { params, decoder, resampler: Resampler::new(rate, RATE, 2)? })
+        let decoder = Decoder::new(&params)?;
+        let resampler = Resampler::new(decoder.rate(), RATE, 2)?;
+        Ok(Self { params, decoder, resampler })
     }
 }
 

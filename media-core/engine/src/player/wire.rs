@@ -57,7 +57,7 @@ impl FromWindow {
 pub(crate) fn unit(unit: &AccessUnit, sequence: u32, discontinuity: bool) -> Bytes {
     let (width, height) = match &*unit.params {
         CodecParams::H264(params) => (params.width(), params.height()),
-        CodecParams::Aac(_) | CodecParams::Opus(_) => (0, 0),
+        _ => (0, 0),
     };
     let flags = u8::from(unit.is_key()) | u8::from(discontinuity) << 1;
     let annex_b = unit.annex_b();

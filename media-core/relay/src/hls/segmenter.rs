@@ -5,7 +5,7 @@
 
 use super::HlsConfig;
 use bytes::Bytes;
-use container::fmp4::{Fmp4Error, FragmentWriter};
+use container::fmp4::{self, Fmp4Error, FragmentWriter};
 use media::{AccessUnit, ClockRate, CodecParams, MediaKind, MediaTime, Track, TrackId, TrackSet, UnitKind};
 use proto::hls::{Cut, Cutter, Seam, Seed, VideoTraits, Window, WindowConfig};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Segmenter {
                     .frame_rate()
                     .or_else(|| running.cutter.interval().map(|micros| 1e6 / micros.max(1) as f64)),
             }),
-            CodecParams::Aac(_) | CodecParams::Opus(_) => None,
+            _ => None,
         });
         Some((codecs, video))
     }
@@ -318,7 +318,8 @@ impl Running {
 
 /// One picture and one sound, the first of each: what every player takes.
 fn carried(tracks: &TrackSet) -> TrackSet {
-    [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(|kind| tracks.first(kind).cloned()).collect()
+    let first = |kind| tracks.iter().find(|track| track.kind() == kind && fmp4::carries(track.codec()));
+    [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(|kind| first(kind).cloned()).collect()
 }
 
 /// The track that decides where to cut: the picture, else the sound.

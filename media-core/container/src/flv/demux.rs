@@ -365,9 +365,9 @@ mod tests {
         let mut d = Demuxer::new();
         assert_eq!(push(&mut d, TagKind::Video, 0, b"\x90hvc1\x01"), ["skipped H265"]);
         assert_eq!(push(&mut d, TagKind::Video, 40, b"\x91hvc1\0\0\0\x01"), NONE);
-        assert_eq!(push(&mut d, TagKind::Audio, 0, &[0x2F, 1]), ["skipped MPEG-1/2 Audio"]);
+        assert_eq!(push(&mut d, TagKind::Audio, 0, &[0xB2, 1]), ["skipped Speex"]);
         assert_eq!(push(&mut d, TagKind::Audio, 0, &[0xAF, 0, 0x20, 0, 0]), ["skipped MPEG-4 Audio object type 4"]);
-        assert_eq!(d.skipped_tracks(), ["H265", "MPEG-1/2 Audio", "MPEG-4 Audio object type 4"]);
+        assert_eq!(d.skipped_tracks(), ["H265", "Speex", "MPEG-4 Audio object type 4"]);
         for i in 0..20_u8 {
             push(&mut d, TagKind::Video, 0, &[0x90, b'x', b'x', b'x', b'a' + i]);
         }

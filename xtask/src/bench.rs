@@ -11,7 +11,7 @@ use std::{
     process::Stdio,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::{
@@ -29,6 +29,7 @@ use crate::{
 /// Examples:
 ///   cargo xtask bench --list
 ///   cargo xtask bench consult
+///   cargo xtask bench consult -- --quick hls join
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// Install nothing; trust that everything is there.
     #[arg(long)]
     skip_install: bool,
+    /// For the bench programs themselves: what they shall measure, and how.
+    #[arg(last = true)]
+    arguments: Vec<String>,
 }
 
 struct Program {
@@ -79,7 +83,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     }
     let end_to_end = programs.iter().any(|program| program.package == END_TO_END);
     let needs: &[Need] = if end_to_end {
-        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd]
+        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd, Need::Bench]
     } else {
         &[Need::Build]
     };
@@ -89,14 +93,17 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
         ui::build()?;
         progress::step("Building the app (release)", || build(cargo::APP, cargo::APP))?;
     }
+    let mut failed = Vec::new();
     for program in &programs {
-        let figures = progress::step(&format!("Measuring {}", program.name), || measure(program))?;
+        let (figures, outcome) = progress::step(&format!("Measuring {}", program.name), || measure(program, args))?;
         let table = table(&figures);
         let path = process::scratch()?.join(format!("bench-{}.md", program.name));
         std::fs::write(&path, &table).with_context(|| format!("cannot write {}", path.display()))?;
         println!("\n{table}");
+        // What was measured before something failed is worth seeing.
+        failed.extend(outcome.err());
     }
-    Ok(())
+    failed.into_iter().next().map_or(Ok(()), Err)
 }
 
 fn programs(names: &[String]) -> Result<Vec<Program>> {
@@ -115,9 +122,11 @@ fn build(package: &str, bin: &str) -> Result<()> {
     process::run(&mut command)
 }
 
-fn measure(program: &Program) -> Result<Vec<Figure>> {
+/// What a bench program found, and how it ended.
+fn measure(program: &Program, args: &Args) -> Result<(Vec<Figure>, Result<()>)> {
     let mut command = cargo::cargo("bench");
     command.args(["--package", &program.package, "--bench", &program.name]);
+    command.arg("--").args(&args.arguments);
     let judges = judges::places()?;
     command.env("VISAVIS_BIN", Profile::Release.program(cargo::APP)?);
     command.env("VISAVIS_RELAY_BIN", Profile::Release.program(cargo::RELAY_BIN)?);
@@ -132,10 +141,9 @@ fn measure(program: &Program) -> Result<Vec<Figure>> {
             Err(_) => println!("{line}"),
         }
     }
-    if !child.wait()?.success() {
-        bail!("`{}` failed", process::line(&command));
-    }
-    Ok(figures)
+    let ended = child.wait()?;
+    let outcome = if ended.success() { Ok(()) } else { Err(anyhow!("`{}` failed", process::line(&command))) };
+    Ok((figures, outcome))
 }
 
 fn table(figures: &[Figure]) -> String {

@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Tests,
     /// What drives and judges the whole program in the end-to-end tests.
     EndToEnd,
+    /// Programs of others whose figures stand beside ours.
+    Bench,
 }
 
 /// Whether missing packages are installed.
@@ -97,6 +99,8 @@ const PACKAGES: &[Package] = &[
     unless("pulseaudio-utils", Need::Tests, "plays into one and records the other", Unless::Program("pactl")),
     unless("x11-apps", Need::EndToEnd, "small programs that draw, and pictures of the display", Unless::Program("xwd")),
     unless("iproute2", Need::EndToEnd, "network namespaces", Unless::Program("ip")),
+    unless("nginx-light", Need::Bench, "an RTMP relay to measure ours by", Unless::Program("nginx")),
+    package("libnginx-mod-rtmp", Need::Bench, "its RTMP"),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];
 

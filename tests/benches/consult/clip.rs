@@ -74,7 +74,8 @@ impl Recipe {
         let picture = |frame: u32| -> Result<(Duration, AccessUnit)> {
             let due = Duration::from_secs(1) * frame / FPS;
             let drawn = MonoTime::from_micros(u64::try_from(due.as_micros())?);
-            let reading = ClockReading { drawn, frame, beep: frame % FPS == 0, late: Duration::ZERO, stream: 7 };
+            let reading =
+                ClockReading { drawn, frame, beep: frame.is_multiple_of(FPS), late: Duration::ZERO, stream: 7 };
             let picture = card.draw(&reading, f64::from(frame) / f64::from(FPS), drawn);
             let unit = encoder.encode(&picture, false)?.context("a picture was left out")?;
             let time = MediaTime::new(i64::from(frame) * 90_000 / i64::from(FPS), ClockRate::VIDEO);

@@ -114,7 +114,7 @@ pub(crate) fn cost(bench: &Bench) -> Result<Vec<Figure>> {
             let url = |name: &str| line["patient"][name].as_str().map(str::to_owned);
             Some((url("pushRtmp")?, url("playRtmp")?))
         };
-        Ok(ready.filter_map(urls).last())
+        Ok(ready.filter_map(urls).next_back())
     })?;
     let seconds = bench.effort.seconds(20);
     let length = seconds + WARM + SOON;

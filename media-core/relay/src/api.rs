@@ -1,10 +1,15 @@
 //! The control API, version 3, as far as it goes: what runs, and what it carries.
 //!
-//! Belongs here: routes and JSON shapes, which are MediaMTX's. Not here: the things themselves (`hub`, `rtmp`).
+//! Belongs here: routes and JSON shapes, which are MediaMTX's; those of connections and sessions are in `clients`. Not here:
+//! the things themselves (`hub`, `rtmp`, `webrtc`, `hls`).
+
+mod clients;
 
 use crate::clock::Clock;
-use crate::metrics::{Report, state_name};
+use crate::hls::HlsState;
+use crate::metrics::Report;
 use crate::rtmp::RtmpConns;
+use crate::webrtc::WebRtcState;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +25,9 @@ use std::time::SystemTime;
 pub(crate) struct Api {
     pub(crate) hub: Hub,
     pub(crate) clock: Clock,
-    pub(crate) rtmp: RtmpConns,
+    pub(crate) rtmp: Option<RtmpConns>,
+    pub(crate) webrtc: Option<WebRtcState>,
+    pub(crate) hls: Option<HlsState>,
     pub(crate) started: SystemTime,
 }
 
@@ -30,7 +37,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v3/info", get(info))
         .route("/v3/paths/list", get(paths))
         .route("/v3/paths/get/{*name}", get(path))
-        .route("/v3/rtmpconns/list", get(rtmp_conns))
+        .merge(clients::router())
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not found") })
         .with_state(api)
 }
@@ -41,8 +48,13 @@ pub(crate) fn metrics_router(api: Api) -> Router {
 }
 
 async fn metrics(State(api): State<Api>) -> Response {
-    let (paths, rtmp) = (api.hub.paths(), api.rtmp.list());
-    let text = Report { paths: &paths, rtmp: &rtmp }.text();
+    let report = Report {
+        paths: api.hub.paths(),
+        rtmp: api.rtmp.as_ref().map(RtmpConns::list).unwrap_or_default(),
+        webrtc: api.webrtc.as_ref().map(WebRtcState::sessions).unwrap_or_default(),
+        hls: api.hls.as_ref().map(HlsState::muxers).unwrap_or_default(),
+    };
+    let text = report.text();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -60,22 +72,6 @@ async fn path(State(api): State<Api>, Path(name): Path<String>) -> Response {
         Some(path) => Json(api.path(&path)).into_response(),
         None => failure(StatusCode::NOT_FOUND, "path not found"),
     }
-}
-
-async fn rtmp_conns(State(api): State<Api>, page: Query<Page>) -> Response {
-    let conns = api.rtmp.list();
-    page.of(conns
-        .into_iter()
-        .map(|conn| RtmpConnView {
-            created: api.wall(conn.created),
-            remote_addr: conn.remote.to_string(),
-            state: state_name(conn.state),
-            path: conn.path,
-            id: conn.id,
-            inbound_bytes: conn.inbound_bytes,
-            outbound_bytes: conn.outbound_bytes,
-        })
-        .collect())
 }
 
 fn failure(status: StatusCode, error: &str) -> Response {
@@ -140,18 +136,6 @@ struct Role {
 struct TrackView {
     codec: &'static str,
     codec_props: serde_json::Value,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RtmpConnView {
-    id: String,
-    created: String,
-    remote_addr: String,
-    state: &'static str,
-    path: String,
-    inbound_bytes: u64,
-    outbound_bytes: u64,
 }
 
 impl Api {

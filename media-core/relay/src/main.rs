@@ -25,6 +25,10 @@ struct Args {
     ready_json: bool,
 }
 
+/// The WebRTC stack warns of every stray datagram of a peer that has just gone; `RUST_LOG` brings it back. A directive's target
+/// is a prefix, so this is `rtc_ice`, `rtc_dtls` and the others too.
+const QUIET: &str = "rtc=error";
+
 fn main() -> ExitCode {
     let args = Args::parse();
     match run(&args) {
@@ -43,7 +47,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return check(&config);
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new(config.log_level));
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new(format!("{},{QUIET}", config.log_level)));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         bail!("a TLS provider is installed already");

@@ -3,17 +3,22 @@
 //! Belongs here: the text. Not here: counting (whoever owns the thing counted). Written by hand and not with
 //! `prometheus-client`, which adds `_total` to counters: these names must stay what dashboards already ask for.
 
+use crate::hls::MuxerState;
 use crate::rtmp::{ConnState, RtmpConn};
+use crate::webrtc::{SessionInfo, SessionRole};
 use hub::PathState;
 use std::fmt::Write;
 
 /// What is reported at one moment.
-pub(crate) struct Report<'a> {
-    pub(crate) paths: &'a [PathState],
-    pub(crate) rtmp: &'a [RtmpConn],
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) paths: Vec<PathState>,
+    pub(crate) rtmp: Vec<RtmpConn>,
+    pub(crate) webrtc: Vec<SessionInfo>,
+    pub(crate) hls: Vec<MuxerState>,
 }
 
-impl Report<'_> {
+impl Report {
     /// The whole page.
     pub(crate) fn text(&self) -> String {
         let mut page = Page::default();
@@ -58,7 +63,44 @@ impl Report<'_> {
             "Bytes sent to an RTMP connection.",
             self.rtmp.iter().map(|c| (conn_labels(c), c.outbound_bytes)),
         );
+        self.webrtc(&mut page);
+        self.hls(&mut page);
         page.0
+    }
+
+    fn webrtc(&self, page: &mut Page) {
+        type Value = fn(&SessionInfo) -> u64;
+        let families: [(&str, &str, Value); 6] = [
+            ("inbound_bytes", "RTP payload bytes received from a WebRTC session.", |s| s.inbound_bytes),
+            ("inbound_rtp_packets", "RTP packets received from a WebRTC session.", |s| s.inbound_packets),
+            ("inbound_rtp_packets_lost", "RTP packets of a WebRTC session that were given up.", |s| s.lost_packets),
+            ("outbound_bytes", "RTP payload bytes sent to a WebRTC session.", |s| s.outbound_bytes),
+            ("outbound_rtp_packets", "RTP packets sent to a WebRTC session.", |s| s.outbound_packets),
+            ("outbound_frames_discarded", "Access units that a WebRTC reader lost.", |s| s.outbound_discarded),
+        ];
+        let all = self.webrtc.iter().map(|s| (session_labels(s), 1));
+        page.family("webrtc_sessions", "gauge", "WebRTC sessions.", all);
+        for (name, help, value) in families {
+            let values = self.webrtc.iter().map(|s| (session_labels(s), value(s)));
+            page.family(&format!("webrtc_sessions_{name}"), "counter", help, values);
+        }
+    }
+
+    fn hls(&self, page: &mut Page) {
+        let labels = |m: &MuxerState| vec![("name", m.path.as_str().to_owned())];
+        page.family("hls_muxers", "gauge", "HLS muxers.", self.hls.iter().map(|m| (labels(m), 1)));
+        page.family(
+            "hls_muxers_outbound_bytes",
+            "counter",
+            "Bytes of playlists, segments and parts sent by an HLS muxer.",
+            self.hls.iter().map(|m| (labels(m), m.outbound_bytes)),
+        );
+        page.family(
+            "hls_muxers_outbound_frames_discarded",
+            "counter",
+            "Access units that an HLS muxer lost.",
+            self.hls.iter().map(|m| (labels(m), m.outbound_frames_discarded)),
+        );
     }
 }
 
@@ -92,6 +134,23 @@ fn conn_labels(conn: &RtmpConn) -> Labels {
         ("remoteAddr", conn.remote.to_string()),
         ("state", state_name(conn.state).into()),
     ]
+}
+
+fn session_labels(session: &SessionInfo) -> Labels {
+    vec![
+        ("id", session.id.clone()),
+        ("path", session.path.as_str().to_owned()),
+        ("remoteAddr", session.http_peer.to_string()),
+        ("state", session_state_name(session.role).into()),
+    ]
+}
+
+/// MediaMTX's word for what a session does.
+pub(crate) const fn session_state_name(role: SessionRole) -> &'static str {
+    match role {
+        SessionRole::Publish => "publish",
+        SessionRole::Read => "read",
+    }
 }
 
 /// MediaMTX's word for it.
@@ -134,9 +193,11 @@ mod tests {
 
     #[test]
     fn empty_families_print_zero() {
-        let text = Report { paths: &[], rtmp: &[] }.text();
+        let text = Report::default().text();
         assert!(text.contains("# TYPE paths gauge\npaths 0\n"), "{text}");
-        assert!(text.contains("\nrtmp_conns 0\n"), "{text}");
+        for family in ["rtmp_conns", "webrtc_sessions", "webrtc_sessions_outbound_bytes", "hls_muxers"] {
+            assert!(text.contains(&format!("\n{family} 0\n")), "{family}: {text}");
+        }
     }
 
     #[test]

@@ -160,6 +160,7 @@ impl Relay {
         };
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        let rtmp_runs = rtmp.is_some();
         if let Some(listener) = rtmp {
             let server = RtmpServer {
                 hub: hub.clone(),
@@ -179,10 +180,17 @@ impl Relay {
             tasks.spawn(hls.clone().remux_always(hub.clone()));
             origin = Some(hls);
         }
-        if let (Some(listener), Some(state)) = (webrtc_http, webrtc) {
+        if let (Some(listener), Some(state)) = (webrtc_http, webrtc.clone()) {
             tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
         }
-        let api = Api { hub: hub.clone(), clock, rtmp: conns.clone(), started: SystemTime::now() };
+        let api = Api {
+            hub: hub.clone(),
+            clock,
+            rtmp: rtmp_runs.then(|| conns.clone()),
+            webrtc,
+            hls: origin.clone(),
+            started: SystemTime::now(),
+        };
         if let Some(listener) = api_listener {
             tasks.spawn(http::serve(listener, api::router(api.clone()), stop.clone()));
         }

@@ -51,17 +51,27 @@ pub struct RtmpConn {
     pub round_trip: Option<Duration>,
 }
 
-/// The list of connections.
+/// The list of connections, each with what ends it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RtmpConns(Arc<Mutex<BTreeMap<String, RtmpConn>>>);
+pub(crate) struct RtmpConns(Arc<Mutex<BTreeMap<String, (RtmpConn, CancellationToken)>>>);
 
 impl RtmpConns {
     pub(crate) fn list(&self) -> Vec<RtmpConn> {
-        self.0.lock().values().cloned().collect()
+        self.0.lock().values().map(|(conn, _)| conn.clone()).collect()
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<RtmpConn> {
+        self.0.lock().get(id).map(|(conn, _)| conn.clone())
+    }
+
+    /// Ends a connection; `false` if there is none of this id.
+    pub(crate) fn kick(&self, id: &str) -> bool {
+        let stop = self.0.lock().get(id).map(|(_, stop)| stop.clone());
+        stop.inspect(CancellationToken::cancel).is_some()
     }
 
     pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut RtmpConn)) {
-        if let Some(conn) = self.0.lock().get_mut(id) {
+        if let Some((conn, _)) = self.0.lock().get_mut(id) {
             change(conn);
         }
     }
@@ -123,9 +133,10 @@ impl RtmpServer {
             outbound_bytes: 0,
             round_trip: None,
         };
-        self.conns.0.lock().insert(id.clone(), conn);
+        let stop = stop.child_token();
+        self.conns.0.lock().insert(id.clone(), (conn, stop.clone()));
         let span = info_span!("rtmp", %peer);
-        let (server, stop) = (self.clone(), stop.clone());
+        let server = self.clone();
         connections.spawn(
             async move {
                 // Taken off the list however the task ends.

@@ -19,5 +19,5 @@ mod tests;
 mod transport;
 
 pub use http::{router, serve};
-pub use registry::{SessionInfo, SessionState};
+pub use registry::{SessionInfo, SessionRole, SessionState};
 pub use server::{WebRtcConfig, WebRtcState};

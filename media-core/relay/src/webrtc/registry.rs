@@ -36,12 +36,23 @@ pub enum SessionState {
     Connected,
 }
 
+/// Which way a session's media goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionRole {
+    /// WHIP: the peer sends.
+    Publish,
+    /// WHEP: the peer receives.
+    Read,
+}
+
 /// One session, for the API and metrics.
 #[derive(Debug, Clone)]
 pub struct SessionInfo {
     /// Public identifier (not the secret in the URL).
     pub id: String,
-    /// What is published.
+    /// Which way its media goes.
+    pub role: SessionRole,
+    /// What is published or read.
     pub path: PathName,
     /// Where the request came from.
     pub http_peer: SocketAddr,
@@ -63,6 +74,14 @@ pub struct SessionInfo {
     pub lost_packets: u64,
     /// Pictures dropped because a packet of theirs was given up.
     pub damaged_pictures: u64,
+    /// RTP payload bytes sent, those sent again not counted.
+    pub outbound_bytes: u64,
+    /// RTP packets sent, those sent again not counted.
+    pub outbound_packets: u64,
+    /// Access units that a reader lost or passed over.
+    pub outbound_discarded: u64,
+    /// Tracks of the path that this reader cannot play, and why.
+    pub skipped_tracks: Vec<String>,
 }
 
 /// What others hold of a session.

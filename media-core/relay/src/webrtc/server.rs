@@ -6,7 +6,7 @@ use super::addresses::Sources;
 use super::ingest::Ingest;
 use super::mux;
 use super::peer::Peer;
-use super::registry::{Command, Handle, INBOX, IceState, Registry, SessionInfo, SessionState};
+use super::registry::{Command, Handle, INBOX, IceState, Registry, SessionInfo, SessionRole, SessionState};
 use super::session::Session;
 use super::transport::{IceCredentials, TransportError};
 use crate::access::Authorizer;
@@ -81,6 +81,15 @@ impl Drop for Inner {
     }
 }
 
+impl std::fmt::Debug for WebRtcState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebRtcState")
+            .field("config", &self.0.config)
+            .field("port", &self.0.port)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Who asks for a session.
 pub(crate) struct Asker {
     pub(crate) path: PathName,
@@ -135,6 +144,11 @@ impl WebRtcState {
         self.0.registry.lock().infos()
     }
 
+    /// The candidate that clients reach first, as MediaMTX writes it.
+    pub(crate) fn local_candidate(&self) -> String {
+        format!("host/udp/{}/{}", self.0.config.local_udp_address.ip(), self.0.port)
+    }
+
     /// Ends the session with this public identifier; `false` if there is none.
     pub async fn kick(&self, id: &str) -> bool {
         let handle = self.0.registry.lock().find(id);
@@ -170,6 +184,7 @@ impl WebRtcState {
         let (sender, inbox) = mpsc::channel(INBOX);
         let info = Arc::new(Mutex::new(SessionInfo {
             id: id.clone(),
+            role: SessionRole::Publish,
             path: asker.path.clone(),
             http_peer: asker.http_peer,
             remote: None,
@@ -181,6 +196,10 @@ impl WebRtcState {
             inbound_packets: 0,
             lost_packets: 0,
             damaged_pictures: 0,
+            outbound_bytes: 0,
+            outbound_packets: 0,
+            outbound_discarded: 0,
+            skipped_tracks: Vec::new(),
         }));
         let ice = IceState { tag: tag.clone(), remote_ufrag: remote_ufrag.into() };
         let handle = Handle { inbox: sender, ice: Arc::new(Mutex::new(ice)), info: Arc::clone(&info) };

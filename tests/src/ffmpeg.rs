@@ -34,3 +34,18 @@ pub fn probe(file: &Path) -> Result<Value> {
     let output = run(&mut command)?;
     serde_json::from_slice(&output).context("ffprobe's JSON")
 }
+
+/// The sizes of `file`'s decoded pictures, as `WIDTH,HEIGHT`, in the order they change.
+///
+/// # Errors
+/// Where ffprobe does not understand it.
+pub fn picture_sizes(file: &Path) -> Result<Vec<String>> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=width,height", "-of", "csv=p=0"]);
+    let text = String::from_utf8(run(command.arg(file))?)?;
+    // Side data of a picture is a line of its own, empty here.
+    let lines = text.lines().map(|line| line.trim_matches(',')).filter(|line| !line.is_empty());
+    let mut sizes: Vec<String> = lines.map(str::to_owned).collect();
+    sizes.dedup();
+    Ok(sizes)
+}

@@ -7,6 +7,7 @@ pub mod browser;
 pub mod content;
 pub mod desktop;
 pub mod ffmpeg;
+pub mod flv;
 pub mod http;
 pub mod namespace;
 pub mod patient;

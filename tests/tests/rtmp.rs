@@ -3,10 +3,11 @@
 
 use anyhow::{Result, ensure};
 use e2e::content::Content;
-use e2e::ffmpeg::pull;
+use e2e::ffmpeg::{ffmpeg, picture_sizes, pull};
+use e2e::flv;
 use e2e::http::request;
 use e2e::patient::{Patient, Phone};
-use e2e::program::output_dir;
+use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
 use e2e::wait::wait_for;
 use std::io::{Read, Write};
@@ -63,6 +64,47 @@ fn telephone_sound_and_mp3_are_heard_as_aac() -> Result<()> {
         content.clock_runs(1)?;
         content.in_sync(2, LIP_SYNC)?;
     }
+    relay.stop()
+}
+
+/// A phone that is turned while it publishes, and whose microphone is allowed late: the sound is announced and silent for three seconds.
+#[test]
+fn a_phone_turns_and_speaks_late() -> Result<()> {
+    let dir = output_dir("rtmp_a_phone_turns_and_speaks_late")?;
+    let (wide, tall, both) = (dir.join("wide.flv"), dir.join("tall.flv"), dir.join("both.flv"));
+    {
+        let phone = Phone { stream: 1, ..Phone::default() };
+        let _wide = Patient::push("wide", &dir, &wide.display().to_string(), &phone)?;
+        let phone = Phone { stream: 2, size: (360, 640), ..phone };
+        let _tall = Patient::push("tall", &dir, &tall.display().to_string(), &phone)?;
+        wait_for("six seconds of both", Duration::from_secs(30), || {
+            let long = |file| flv::tags(file).is_ok_and(|tags| tags.last().is_some_and(|tag| tag.time > 6_000));
+            Ok((wide.exists() && tall.exists() && long(&wide) && long(&tall)).then_some(()))
+        })?;
+    }
+    let mut tags = flv::tags(&wide)?;
+    tags.retain(|tag| tag.time < 3_000 && !tag.is_sound_frame());
+    tags.extend(flv::tags(&tall)?.into_iter().filter(|tag| !tag.is_script()).map(|tag| tag.later(3_000)));
+    flv::write(&both, &tags)?;
+
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let url = relay.rtmp("patientStream")?;
+    let file = dir.join("pulled.flv");
+    let mut reader = pull("reader", &dir, &url, 8.0, &file)?;
+    wait_for("the early reader", Duration::from_secs(10), || {
+        Ok(relay.list("rtmpconns")?.into_iter().find(|c| c["state"] == "read"))
+    })?;
+    let mut push = ffmpeg();
+    push.args(["-re", "-i"]).arg(&both).args(["-c", "copy", "-f", "flv", &url]);
+    let _phone = Program::start("phone", &dir, &mut push)?;
+    reader.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    content.dts_rises()?;
+    content.in_sync(2, LIP_SYNC)?;
+    ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+    let streams: Vec<u8> = content.pictures.iter().filter_map(|(_, clock)| clock.map(|c| c.stream)).collect();
+    ensure!(streams.first() == Some(&1) && streams.last() == Some(&2), "it is seen before and after: {streams:?}");
+    assert_eq!(picture_sizes(&file)?, ["640,360", "360,640"]);
     relay.stop()
 }
 

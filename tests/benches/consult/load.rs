@@ -24,6 +24,8 @@ use tokio::runtime::Runtime;
 
 /// Seconds of stream that are sent round and round.
 const LOOP: u32 = 10;
+/// After this long everybody has the last GOP, where a server hands it out, and is live.
+const SETTLE: Duration = Duration::from_secs(2);
 /// What the stream has by its name.
 const MEGABITS: f64 = 2.0;
 
@@ -101,6 +103,8 @@ fn measure(
     let mut used = Vec::new();
     for &count in crowds {
         let crowd = Crowd::gather(runtime, url, count)?;
+        // What a join brings at once is no part of what a reader costs.
+        std::thread::sleep(SETTLE);
         let before = crowd.received.load(Ordering::Relaxed);
         let begun = std::time::Instant::now();
         let cpu = tree.cpu(seconds)?;

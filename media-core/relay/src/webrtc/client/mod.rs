@@ -6,6 +6,8 @@
 mod connection;
 mod outbound;
 mod signalling;
+#[cfg(test)]
+mod tests;
 
 use connection::Connection;
 use hub::{Item, ReadError, Reader};
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Where to publish, and with what rights.
 #[derive(Clone)]
@@ -130,6 +133,9 @@ impl Offered {
 
 /// From the answer to the end of the DTLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
+/// What a publisher that was told to stop still does for the server's sake: waiting for an answer that names the session it has
+/// to end, and ending it. A server that is slower finds out by the silence.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A connection that publishes.
 pub struct WhipClient {
@@ -146,12 +152,29 @@ impl WhipClient {
     /// # Errors
     /// [`WhipError`]; a session that the server had opened is ended with `DELETE` first.
     pub async fn connect(target: &WhipTarget, offered: Offered) -> Result<Self, WhipError> {
+        // Nobody cancels this token.
+        let never = CancellationToken::new();
+        Self::connect_until(target, offered, &never).await?.ok_or(WhipError::Lost)
+    }
+
+    /// As [`Self::connect`]; `None` once `stop` was cancelled and no session is left at the server. An offer that is on its way
+    /// then is waited for, because only its answer names the session.
+    async fn connect_until(
+        target: &WhipTarget,
+        offered: Offered,
+        stop: &CancellationToken,
+    ) -> Result<Option<Self>, WhipError> {
         if !offered.video && !offered.audio {
             return Err(WhipError::Protocol { detail: "there is neither H.264 nor Opus to send".into() });
         }
         let mut signalling = Signalling::new(target)?;
         let mut ice_servers = target.ice_servers.clone();
-        for server in signalling.options().await? {
+        let named = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            named = signalling.options() => named?,
+        };
+        for server in named {
             if !ice_servers.contains(&server) {
                 ice_servers.push(server);
             }
@@ -162,6 +185,10 @@ impl WhipClient {
             let receiver = status.subscribe();
             let connection = Connection::build(target, offered, &ice_servers, status, Arc::clone(&keyframe)).await?;
             let offer = connection.offer().await?;
+            if stop.is_cancelled() {
+                connection.close().await;
+                return Ok(None);
+            }
             let posted = match signalling.post(&offer).await {
                 Ok(posted) => posted,
                 Err(error) => {
@@ -176,15 +203,21 @@ impl WhipClient {
                 ice_servers.extend(new);
                 continue;
             }
-            let outbound = match Self::finish(&connection, &mut signalling, &posted.answer, receiver.clone()).await {
-                Ok(outbound) => outbound,
-                Err(error) => {
-                    signalling.delete().await;
-                    connection.close().await;
-                    return Err(error);
-                }
+            let finished = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                finished = Self::finish(&connection, &mut signalling, &posted.answer, receiver.clone()) => Some(finished),
             };
-            return Ok(Self { connection, signalling, outbound, status: receiver, keyframe });
+            let error = match finished {
+                Some(Ok(outbound)) => {
+                    return Ok(Some(Self { connection, signalling, outbound, status: receiver, keyframe }));
+                }
+                Some(Err(error)) => Some(error),
+                None => None,
+            };
+            signalling.delete().await;
+            connection.close().await;
+            return error.map_or(Ok(None), Err);
         }
         Err(WhipError::Protocol { detail: "other ICE servers with every answer".into() })
     }
@@ -245,7 +278,8 @@ impl WhipClient {
     ///
     /// # Errors
     /// [`WhipError`], also where the path's tracks change so that another offer is needed; `Ok` when the reader ends or `stop`
-    /// completes. Dropping the future instead leaves the session to the server's patience.
+    /// completes. A session the server had opened by then, or was about to open, is ended with `DELETE`, within three seconds.
+    /// Dropping the future instead leaves the session to the server's patience.
     pub async fn publish(
         target: &WhipTarget,
         reader: &mut Reader,
@@ -265,19 +299,33 @@ impl WhipClient {
         };
         status.send_replace(ClientStatus::default());
         let offered = Offered::of(&tracks);
-        let connecting = Self::connect(target, offered);
+        let told = CancellationToken::new();
+        let connecting = Self::connect_until(target, offered, &told);
         tokio::pin!(connecting);
         // What passes meanwhile is old when the connection stands, and nobody wants to see it then.
-        let mut client = loop {
+        let connected = loop {
             tokio::select! {
-                () = &mut stop => return Ok(()),
+                () = &mut stop => break None,
                 client = &mut connecting => break client?,
                 item = reader.next() => match item {
                     Ok(Item::Tracks(newer)) => tracks = newer,
                     Ok(Item::Unit(..)) | Err(ReadError::Lagged(_)) => {}
-                    Err(ReadError::Ended(_)) => return Ok(()),
+                    Err(ReadError::Ended(_)) => break None,
                 },
             }
+        };
+        let Some(mut client) = connected else {
+            told.cancel();
+            match tokio::time::timeout(FAREWELL, connecting).await {
+                // It connected at the same moment.
+                Ok(Ok(Some(client))) => client.close().await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "stopped while connecting"),
+                Err(_) => tracing::info!(
+                    "the server does not answer in time; it may keep a session until it notices the silence"
+                ),
+            }
+            return Ok(());
         };
         let end = client.forward(reader, status, &tracks, stop).await;
         client.close().await;

@@ -2,7 +2,7 @@
 //!
 //! Not here: what offers and fragments say (`connection`), headers in text (`proto::whip`).
 
-use super::{WhipAuth, WhipError, WhipTarget};
+use super::{FAREWELL, WhipAuth, WhipError, WhipTarget};
 use proto::whip::{
     EntityTag, FRAGMENT_TYPE, IceServer, SDP_TYPE, SdpFragment, is_media_type, parse_links, resolve_location,
 };
@@ -133,7 +133,8 @@ impl Signalling {
     /// Ends the session, if there is one. A failure is only logged: the server will notice the silence.
     pub(super) async fn delete(&self) {
         let Some(session) = &self.session else { return };
-        match self.authorized(self.client.request(Method::DELETE, &session.url)).send().await {
+        let request = self.authorized(self.client.request(Method::DELETE, &session.url)).timeout(FAREWELL);
+        match request.send().await {
             Ok(response) if response.status().is_success() => {}
             Ok(response) => tracing::info!(status = %response.status(), "the server does not end the session"),
             Err(error) => tracing::info!(%error, "the session was not ended at the server"),

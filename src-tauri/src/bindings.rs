@@ -3,8 +3,9 @@
 //! The test fails where the file is not what `view` says; `BLESS=1 cargo test -p visavis bindings` writes it.
 
 use crate::view::{
-    AppError, AppView, Appearance, DelayParts, DelayView, DeviceState, DeviceView, DevicesView, Language, NetworkKind,
-    NetworkView, Notice, PatientUrls, Phase, PictureState, Ports, RemoteView, Server, SettingsView, VisitView,
+    AppError, AppView, Appearance, DelayParts, DelayView, DeviceKind, DeviceState, DeviceView, DevicesView, Language,
+    NetworkKind, NetworkView, Notice, PatientUrls, Phase, PictureState, Ports, RemoteView, Server, ServerPorts,
+    SettingsView, Trouble, Validity, VisitView,
 };
 use std::path::Path;
 use ts_rs::{Config, TS};
@@ -28,6 +29,7 @@ fn generated() -> String {
         declaration::<DelayView>(c),
         declaration::<DelayParts>(c),
         declaration::<PatientUrls>(c),
+        declaration::<Validity>(c),
         declaration::<DevicesView>(c),
         declaration::<DeviceView>(c),
         declaration::<DeviceState>(c),
@@ -38,7 +40,10 @@ fn generated() -> String {
         declaration::<Appearance>(c),
         declaration::<Server>(c),
         declaration::<Ports>(c),
+        declaration::<ServerPorts>(c),
         declaration::<Notice>(c),
+        declaration::<DeviceKind>(c),
+        declaration::<Trouble>(c),
         declaration::<AppError>(c),
     ];
     // The generator leaves spaces at the ends of lines.

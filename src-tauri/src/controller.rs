@@ -294,6 +294,7 @@ pub(crate) mod tests {
                         play_rtmp: url.clone(),
                         play_flv: url.clone(),
                         play_hls: url,
+                        validity: engine::Validity::ThisVisit,
                     });
                 });
             }

@@ -3,8 +3,9 @@
 //! Belongs here: one value into another. Not here: the shapes (`view`), decisions (`engine`).
 
 use crate::view::{
-    AppError, AppView, Appearance, DelayParts, DelayView, DeviceState, DeviceView, DevicesView, Language, NetworkKind,
-    NetworkView, Notice, PatientUrls, Phase, PictureState, Ports, RemoteView, Server, SettingsView, VisitView,
+    AppError, AppView, Appearance, DelayParts, DelayView, DeviceKind, DeviceState, DeviceView, DevicesView, Language,
+    NetworkKind, NetworkView, Notice, PatientUrls, Phase, PictureState, Ports, RemoteView, Server, ServerPorts,
+    SettingsView, Trouble, Validity, VisitView,
 };
 use engine::settings::{self, Settings};
 use engine::{CommandError, DeviceInfo, ServerError, Snapshot};
@@ -29,8 +30,9 @@ pub(crate) fn app(snapshot: &Snapshot, now: SystemTime) -> AppView {
 pub(crate) fn settings(view: SettingsView) -> (Settings, Option<String>) {
     let (server, password) = match view.server {
         Server::ThisComputer => (settings::Server::ThisComputer, None),
-        Server::Address { address, user, password } => {
-            (settings::Server::Address { address, user }, (password != KNOWN_PASSWORD).then_some(password))
+        Server::Address { address, user, password, ports: ServerPorts { whip, rtmp, hls } } => {
+            let ports = settings::ServerPorts { whip, rtmp, hls };
+            (settings::Server::Address { address, user, ports }, (password != KNOWN_PASSWORD).then_some(password))
         }
     };
     let settings = Settings {
@@ -91,9 +93,10 @@ fn settings_view(settings: &Settings, has_password: bool) -> SettingsView {
         },
         server: match settings.server {
             settings::Server::ThisComputer => Server::ThisComputer,
-            settings::Server::Address { address, user } => {
+            settings::Server::Address { address, user, ports } => {
+                let settings::ServerPorts { whip, rtmp, hls } = ports;
                 let password = if has_password { KNOWN_PASSWORD.into() } else { String::new() };
-                Server::Address { address, user, password }
+                Server::Address { address, user, password, ports: ServerPorts { whip, rtmp, hls } }
             }
         },
         doctor_stream: settings.doctor_stream,
@@ -150,6 +153,8 @@ fn device_state(state: &engine::DeviceState) -> DeviceState {
         engine::DeviceState::Busy { name } => DeviceState::Busy { name },
         engine::DeviceState::Denied => DeviceState::Denied,
         engine::DeviceState::Lost { name } => DeviceState::Lost { name },
+        engine::DeviceState::Hung { name } => DeviceState::Hung { name },
+        engine::DeviceState::Failed { name } => DeviceState::Failed { name },
     }
 }
 
@@ -196,6 +201,11 @@ fn visit(snapshot: &Snapshot, now: SystemTime) -> VisitView {
             play_rtmp: urls.play_rtmp,
             play_flv: urls.play_flv,
             play_hls: urls.play_hls,
+            validity: match urls.validity {
+                engine::Validity::ThisVisit => Validity::ThisVisit,
+                engine::Validity::OpenNames => Validity::OpenNames,
+                engine::Validity::Server => Validity::Server,
+            },
         }),
         notices: snapshot.notices.iter().filter_map(notice).collect(),
     }
@@ -239,32 +249,26 @@ fn delay(parts: &engine::DelayParts) -> DelayParts {
 
 /// `None` for a device that is as it should be.
 fn notice(notice: &engine::Notice) -> Option<Notice> {
-    use engine::DeviceState::{Busy, Denied, Lost, Missing, Off, Open, Synthetic};
-    Some(match notice.clone() {
-        engine::Notice::Camera(state) => match state {
-            Missing => Notice::CameraMissing,
-            Busy { name } => Notice::CameraBusy { name },
-            Denied => Notice::CameraDenied,
-            Lost { name } => Notice::CameraLost { name },
-            Open { .. } | Synthetic | Off => return None,
-        },
-        engine::Notice::Microphone(state) => match state {
-            Missing => Notice::MicrophoneMissing,
-            Busy { name } => Notice::MicrophoneBusy { name },
-            Denied => Notice::MicrophoneDenied,
-            Lost { name } => Notice::MicrophoneLost { name },
-            Open { .. } | Synthetic | Off => return None,
-        },
-        engine::Notice::Speaker(state) => match state {
-            Lost { name } | Busy { name } => Notice::SpeakerLost { name },
-            Missing | Denied => Notice::SpeakerMissing,
-            Open { .. } | Synthetic | Off => return None,
-        },
-        engine::Notice::MutedButSpeaking => Notice::MutedButSpeaking,
+    use engine::DeviceState::{Busy, Denied, Failed, Hung, Lost, Missing, Off, Open, Synthetic};
+    let (device, state) = match notice.clone() {
+        engine::Notice::Camera(state) => (DeviceKind::Camera, state),
+        engine::Notice::Microphone(state) => (DeviceKind::Microphone, state),
+        engine::Notice::Speaker(state) => (DeviceKind::Speaker, state),
+        engine::Notice::MutedButSpeaking => return Some(Notice::MutedButSpeaking),
         engine::Notice::PortTaken { setting, port, program, free } => {
-            Notice::PortTaken { setting, port, program, free }
+            return Some(Notice::PortTaken { setting, port, program, free });
         }
-    })
+    };
+    let (trouble, name) = match state {
+        Missing => (Trouble::Missing, String::new()),
+        Denied => (Trouble::Denied, String::new()),
+        Busy { name } => (Trouble::Busy, name),
+        Lost { name } => (Trouble::Lost, name),
+        Hung { name } => (Trouble::Hung, name),
+        Failed { name } => (Trouble::Failed, name),
+        Open { .. } | Synthetic | Off => return None,
+    };
+    Some(Notice::Device { device, trouble, name })
 }
 
 #[cfg(test)]
@@ -277,7 +281,8 @@ mod tests {
     fn settings_cross_and_come_back() {
         let mut there = snapshot();
         there.settings.fps = 25;
-        there.settings.server = settings::Server::Address { address: "10.0.0.5".into(), user: "doc".into() };
+        let ports = settings::ServerPorts { rtmp: 1936, ..settings::ServerPorts::default() };
+        there.settings.server = settings::Server::Address { address: "10.0.0.5".into(), user: "doc".into(), ports };
         let check = |has_password: bool, typed: Option<&str>, want: Option<&str>| {
             let mut view = settings_view(&there.settings, has_password);
             if let (Server::Address { password, .. }, Some(typed)) = (&mut view.server, typed) {
@@ -290,6 +295,27 @@ mod tests {
         check(true, Some("new"), Some("new"));
         check(true, Some(""), Some(""));
         check(false, None, Some(""));
+    }
+
+    #[test]
+    fn every_trouble_of_a_device_is_said() {
+        use engine::DeviceState::{Busy, Denied, Failed, Hung, Lost, Missing, Off, Open, Synthetic};
+        let name = || String::from("C920");
+        let check = |state: engine::DeviceState, want: Option<(Trouble, &str)>| {
+            let want = |device| want.map(|(trouble, name)| Notice::Device { device, trouble, name: name.into() });
+            assert_eq!(notice(&engine::Notice::Camera(state.clone())), want(DeviceKind::Camera));
+            assert_eq!(notice(&engine::Notice::Microphone(state.clone())), want(DeviceKind::Microphone));
+            assert_eq!(notice(&engine::Notice::Speaker(state)), want(DeviceKind::Speaker));
+        };
+        check(Missing, Some((Trouble::Missing, "")));
+        check(Denied, Some((Trouble::Denied, "")));
+        check(Busy { name: name() }, Some((Trouble::Busy, "C920")));
+        check(Lost { name: name() }, Some((Trouble::Lost, "C920")));
+        check(Hung { name: name() }, Some((Trouble::Hung, "C920")));
+        check(Failed { name: name() }, Some((Trouble::Failed, "C920")));
+        check(Open { name: name() }, None);
+        check(Synthetic, None);
+        check(Off, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::controller::{Action, Controller, REQUESTS, Reply, Request, Ui, update};
 use crate::launch::Launch;
 use crate::view::{AppError, AppView, SettingsView};
-use engine::Engine;
+use engine::{Engine, EngineConfig};
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,13 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 type Requests = mpsc::Sender<Request>;
 
-/// Opens the window and runs until it is closed; then the consultation has ended.
+/// Starts the engine, opens the window and runs until it is closed; then the consultation has ended.
 ///
 /// # Errors
-/// Where there is no display, or no web view.
-pub(crate) fn run(engine: Engine, launch: Launch) -> anyhow::Result<()> {
-    let engine = Arc::new(engine);
+/// Where the engine does not start, there is no display, or no web view.
+pub(crate) fn run(config: EngineConfig, launch: Launch) -> anyhow::Result<()> {
+    let told = Told::listen()?;
+    let engine = Arc::new(Engine::start(config)?);
     let (requests, inbox) = mpsc::channel::<Request>(REQUESTS);
     let core = Arc::clone(&engine);
     let app = tauri::Builder::default()
@@ -48,7 +49,12 @@ pub(crate) fn run(engine: Engine, launch: Launch) -> anyhow::Result<()> {
         .setup(move |app| {
             let controller = Controller::new(Window(app.handle().clone()), core, launch);
             tauri::async_runtime::spawn(controller.run(inbox));
-            tauri::async_runtime::spawn(quit_when_told(app.handle().clone()));
+            // A program that is told to end ends as if its window had been closed.
+            let window = app.handle().clone();
+            tauri::async_runtime::spawn(async move {
+                told.to_end().await;
+                window.exit(0);
+            });
             Ok(())
         })
         .build(tauri::generate_context!())?;
@@ -91,29 +97,44 @@ impl Ui for Window {
     }
 }
 
-/// A program that is told to end ends as if its window had been closed.
-async fn quit_when_told(app: AppHandle) {
-    #[cfg(unix)]
-    let told = async {
+/// The system's requests to end. They are listened to before anything else happens: until then, and only until then, such a
+/// request ends the process as the system does it.
+#[cfg(unix)]
+struct Told {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Told {
+    fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            }
-            _ => std::future::pending().await,
+        let _within = tauri::async_runtime::handle().inner().enter();
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn to_end(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    };
-    #[cfg(not(unix))]
-    let told = async {
+    }
+}
+
+#[cfg(not(unix))]
+struct Told;
+
+#[cfg(not(unix))]
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn to_end(self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-    };
-    told.await;
-    app.exit(0);
+    }
 }
 
 async fn ask<T>(requests: &Requests, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, AppError> {

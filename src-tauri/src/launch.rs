@@ -6,7 +6,7 @@ use crate::gui;
 use crate::view::Language;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use engine::{Engine, EngineConfig, Profile, Synthetic, profile_folder, self_test};
+use engine::{EngineConfig, Profile, Synthetic, profile_folder, self_test};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -108,7 +108,7 @@ fn run(args: &Args) -> anyhow::Result<ExitCode> {
             LanguageArg::En => Language::En,
         }),
     };
-    gui::run(Engine::start(config)?, launch)?;
+    gui::run(config, launch)?;
     Ok(ExitCode::SUCCESS)
 }
 

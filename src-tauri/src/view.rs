@@ -110,6 +110,20 @@ pub(crate) struct PatientUrls {
     pub(crate) play_rtmp: String,
     pub(crate) play_flv: String,
     pub(crate) play_hls: String,
+    pub(crate) validity: Validity,
+}
+
+/// How long the patient's addresses work, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Validity {
+    /// They carry the visit's token.
+    ThisVisit,
+    /// They carry none: whoever knows the names can join.
+    OpenNames,
+    /// They are a server's, the same in every visit.
+    Server,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -149,6 +163,12 @@ pub(crate) enum DeviceState {
     },
     Denied,
     Lost {
+        name: String,
+    },
+    Hung {
+        name: String,
+    },
+    Failed {
         name: String,
     },
 }
@@ -230,7 +250,18 @@ pub(crate) enum Server {
         address: String,
         user: String,
         password: String,
+        ports: ServerPorts,
     },
+}
+
+/// Ports of a server elsewhere; `whip` counts only where the address is a bare host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServerPorts {
+    pub(crate) whip: u16,
+    pub(crate) rtmp: u16,
+    pub(crate) hls: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,24 +279,10 @@ pub(crate) struct Ports {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Notice {
-    CameraMissing,
-    CameraBusy {
-        name: String,
-    },
-    CameraDenied,
-    CameraLost {
-        name: String,
-    },
-    MicrophoneMissing,
-    MicrophoneBusy {
-        name: String,
-    },
-    MicrophoneDenied,
-    MicrophoneLost {
-        name: String,
-    },
-    SpeakerMissing,
-    SpeakerLost {
+    /// Something is wrong with a device; `name` is empty where nobody knows it.
+    Device {
+        device: DeviceKind,
+        trouble: Trouble,
         name: String,
     },
     MutedButSpeaking,
@@ -276,6 +293,34 @@ pub(crate) enum Notice {
         program: Option<String>,
         free: Option<u16>,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum DeviceKind {
+    Camera,
+    Microphone,
+    Speaker,
+}
+
+/// What can be wrong with a device, each with another next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Trouble {
+    /// There is none.
+    Missing,
+    /// Another program has it.
+    Busy,
+    /// The system refuses access.
+    Denied,
+    /// It was unplugged.
+    Lost,
+    /// It is there and does not answer.
+    Hung,
+    /// It gives nothing that can be used.
+    Failed,
 }
 
 /// What a command may answer instead of success; the UI owns the words.

@@ -33,7 +33,7 @@ set-default-sink testspk
 pub struct Pulse {
     /// Home and runtime folder. A socket's path may be 108 bytes long, so these are not where the test's output is.
     home: tempfile::TempDir,
-    _program: Program,
+    program: Program,
 }
 
 impl Pulse {
@@ -51,7 +51,7 @@ impl Pulse {
         command.args(["--high-priority=yes", "--realtime=yes"]);
         command.env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path()).env_remove("PULSE_SERVER");
         let program = Program::start("pulseaudio", dir, &mut command)?;
-        let pulse = Self { home, _program: program };
+        let pulse = Self { home, program };
         wait_for("PulseAudio", Duration::from_secs(20), || {
             let mut info = pulse.tool("pactl");
             let answer = info.arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status().context("pactl")?;
@@ -89,6 +89,14 @@ impl Pulse {
         let shared = Arc::clone(&heard);
         let reader = std::thread::Builder::new().name("ear".into()).spawn(move || record(output, &shared))?;
         Ok(Ear { recorder, reader: Some(reader), heard })
+    }
+
+    /// Makes it hang, as a driver that got stuck, or go on.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn hang(&self, hangs: bool) -> Result<()> {
+        self.program.signal(if hangs { "STOP" } else { "CONT" })
     }
 
     fn tool(&self, name: &str) -> Command {

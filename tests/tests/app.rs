@@ -8,10 +8,13 @@ use e2e::desktop::Desktop;
 use e2e::ffmpeg::pull;
 use e2e::patient::{Patient, Phone};
 use e2e::profile::Profile;
-use e2e::program::output_dir;
+use e2e::program::{Program, output_dir};
+use e2e::pulse::Pulse;
+use e2e::relay::binary;
 use e2e::wait::wait_for;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
@@ -86,5 +89,83 @@ fn a_consultation() -> Result<()> {
         ensure!(TcpStream::connect(("127.0.0.1", port)).is_err(), "every port is closed: {port}");
     }
     desktop.screenshot(&dir, "ended")?;
+    Ok(())
+}
+
+/// Waits until the window says `words`, or no longer does.
+fn says(app: &App, words: &str, says: bool, limit: Duration) -> Result<()> {
+    app.until(&format!("document.body.innerText.includes({words:?}) === {says}"), limit)
+}
+
+#[test]
+fn a_microphone_that_hangs() -> Result<()> {
+    let dir = output_dir("app_a_microphone_that_hangs")?;
+    let desktop = Desktop::start(&dir)?;
+    let pulse = Pulse::start(&dir)?;
+    let profile = Profile::new(&dir)?;
+    let address = pulse.address();
+    let app = App::start_with(&dir, &desktop, &[("PULSE_SERVER", &address)], &["--profile", profile.folder()?])?;
+    says(&app, "TestMic", true, Duration::from_secs(30))?;
+    app.click("start")?;
+    let urls = app.patient_urls()?;
+    pulse.hang(true)?;
+    says(&app, "The microphone (TestMic) does not answer.", true, Duration::from_secs(30))?;
+    desktop.screenshot(&dir, "hung")?;
+    // The visit goes on without it: picture, and a sound track that is silent.
+    let file = dir.join("doctor.flv");
+    pull("pull", &dir, &urls[1], 2.0, &file)?.succeed(Duration::from_secs(40))?;
+    assert_eq!(Content::read(&file)?.codecs(), ("h264", "aac"));
+    pulse.hang(false)?;
+    says(&app, "does not answer", false, Duration::from_secs(60))?;
+    desktop.screenshot(&dir, "back")?;
+    app.click("end")?;
+    app.until("document.documentElement.dataset.phase === 'ready'", Duration::from_secs(20))
+}
+
+#[test]
+fn nothing_to_speak_into() -> Result<()> {
+    let dir = output_dir("app_nothing_to_speak_into")?;
+    let desktop = Desktop::start(&dir)?;
+    let profile = Profile::new(&dir)?;
+    // No sound server, and where there is one, not that one.
+    let nowhere = [("PULSE_SERVER", "unix:/nonexistent/pulse"), ("ALSA_CONFIG_PATH", "/nonexistent/alsa.conf")];
+    let app = App::start_with(&dir, &desktop, &nowhere, &["--profile", profile.folder()?])?;
+    says(&app, "No microphone found. Plug one in; until then a test tone stands in.", true, Duration::from_secs(30))?;
+    says(&app, "No speaker found.", true, Duration::from_secs(10))?;
+    desktop.screenshot(&dir, "missing")?;
+    app.click("language")?;
+    says(&app, "未找到麦克风", true, Duration::from_secs(10))?;
+    desktop.screenshot(&dir, "missing-zh")?;
+    app.click("language")?;
+    app.click("start")?;
+    let urls = app.patient_urls()?;
+    let file = dir.join("doctor.flv");
+    pull("pull", &dir, &urls[1], 4.0, &file)?.succeed(Duration::from_secs(40))?;
+    let doctor = Content::read(&file)?;
+    assert_eq!(doctor.codecs(), ("h264", "aac"));
+    ensure!(!doctor.bursts.is_empty(), "the test tone is heard");
+    drop(app);
+
+    // Whoever asked for the twins is not told that there are no devices.
+    let app = App::start_with(&dir, &desktop, &nowhere, &["--synthetic", "--profile", profile.folder()?])?;
+    says(&app, "No sound out", true, Duration::from_secs(30))?;
+    ensure!(app.evaluate("document.querySelectorAll('[role=alert]').length")? == 0, "there is no alarm");
+    desktop.screenshot(&dir, "synthetic")?;
+    Ok(())
+}
+
+#[test]
+fn told_to_end_on_the_home_screen() -> Result<()> {
+    let dir = output_dir("app_told_to_end_on_the_home_screen")?;
+    let desktop = Desktop::start(&dir)?;
+    for signal in ["TERM", "INT"] {
+        let profile = Profile::new(&dir)?;
+        let mut command = Command::new(binary("VISAVIS_BIN", "visavis"));
+        desktop.show(command.args(["--synthetic", "--ready-json", "--profile", profile.folder()?]));
+        let mut app = Program::start(&format!("app-{signal}"), &dir, &mut command)?;
+        app.first_line(Duration::from_secs(30))?;
+        app.signal(signal)?;
+        app.succeed(Duration::from_secs(20))?;
+    }
     Ok(())
 }

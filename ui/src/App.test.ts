@@ -2,7 +2,7 @@ import { render, screen, within } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import App from './App.svelte';
-import type { AppError, AppView, Language } from './generated/bindings';
+import type { AppError, AppView, Language, Trouble, Validity } from './generated/bindings';
 import { DICTIONARIES } from './i18n/index.svelte';
 import { FakeIpc, FakePlayer, live, settings, view, visit, waiting } from './ipc.fake';
 import { AppStore } from './state/app.svelte';
@@ -119,10 +119,17 @@ describe('from start to end', () => {
 
 describe('honest', () => {
   it('says that a test card stands in', async () => {
-    const first = view();
-    await open({ ...first, devices: { ...first.devices, camera: { kind: 'synthetic' }, microphone: { kind: 'synthetic' } } });
+    const missing = (['camera', 'microphone'] as const).map((device) => ({ kind: 'device', device, trouble: 'missing', name: '' }) as const);
+    const first = view({ visit: visit({ notices: missing }) });
+    const { ipc } = await open({ ...first, devices: { ...first.devices, camera: { kind: 'synthetic' }, microphone: { kind: 'synthetic' } } });
     expect(by('state')).toHaveTextContent(en.home.readiness['card-beep']);
     expect(screen.getByText(en.home.testCard)).toBeInTheDocument();
+    expect(screen.getAllByText(en.common.needsALook)).toHaveLength(2);
+    // The same by choice is nothing to look at.
+    ipc.pushVisit({ notices: [] });
+    await vi.waitFor(() => expect(by('state')).toHaveTextContent(en.home.readiness.test));
+    expect(screen.queryByRole('alert')).toBeNull();
+    expect(screen.queryByText(en.common.needsALook)).toBeNull();
   });
 
   it('says muted in three places, and that the microphone stays open', async () => {
@@ -192,6 +199,47 @@ describe.each<[Language]>([['en'], ['zh-CN']])('what goes wrong, in %s', (langua
     ipc.fail('start_consultation', 'command start_consultation not found');
     await user.click(by('start'));
     await vi.waitFor(() => expect(screen.getByRole('alert')).toHaveTextContent('command start_consultation not found'));
+  });
+});
+
+describe.each<[Language]>([['en'], ['zh-CN']])('a device in trouble, in %s', (language) => {
+  const t = DICTIONARIES[language];
+  it.each<[Trouble, string]>([
+    ['missing', 'refresh_devices'],
+    ['busy', 'refresh_devices'],
+    ['denied', 'refresh_devices'],
+    ['lost', 'settings'],
+    ['hung', 'settings'],
+    ['failed', 'settings'],
+  ])('%s: words, one next step, and the visit goes on', async (trouble, step) => {
+    const { ipc, app, user } = await open(view({ settings: settings({ language }), visit: live() }));
+    const state = trouble === 'missing' ? ({ kind: 'synthetic' } as const) : trouble === 'denied' ? ({ kind: 'denied' } as const) : ({ kind: trouble, name: 'C920' } as const);
+    ipc.push({ devices: { ...ipc.view.devices, camera: state } });
+    ipc.pushVisit({ notices: [{ kind: 'device', device: 'camera', trouble, name: 'C920' }] });
+    const said = t.notices.device.camera[trouble];
+    await vi.waitFor(() => expect(screen.getByRole('alert')).toHaveTextContent(typeof said === 'string' ? said : said('C920')));
+    expect(by('state')).toHaveTextContent(t.state.live);
+    if (trouble !== 'missing') {
+      await user.click(by('swap'));
+      expect(screen.getByText(t.visit.noOwnPicture)).toBeInTheDocument();
+      expect(screen.queryByText(t.visit.cameraOffCard)).toBeNull();
+    }
+    await user.click(within(screen.getByRole('alert')).getByRole('button'));
+    if (step === 'settings') expect(app.settingsAt).toBe('pictureAndSound');
+    else expect(names(ipc)).toEqual([step]);
+    // It is back.
+    ipc.pushVisit({ notices: [] });
+    await vi.waitFor(() => expect(screen.queryByRole('alert')).toBeNull());
+  });
+});
+
+describe.each<[Language]>([['en'], ['zh-CN']])('for how long addresses work, in %s', (language) => {
+  const t = DICTIONARIES[language];
+  it.each<[Validity]>([['thisVisit'], ['openNames'], ['server']])('%s', async (validity) => {
+    const visit = waiting();
+    await open(view({ settings: settings({ language }), visit: { ...visit, patient: { ...visit.patient!, validity } } }));
+    expect(by('validity')).toHaveTextContent(t.visit.addresses.validity[validity]);
+    expect(document.body).toHaveTextContent(validity === 'server' ? t.visit.waitingSentenceServer : t.visit.waitingSentence);
   });
 });
 
@@ -290,19 +338,39 @@ describe('settings', () => {
     expect(field).not.toHaveAttribute('aria-invalid');
   });
 
+  it('knows the ports of another server, unless its address names them', async () => {
+    preferences.advanced = true;
+    const { ipc, user } = await inSettings();
+    await user.click(within(by('server')).getByRole('radio', { name: /Another server/ }));
+    await user.type(by('server-address'), '10.0.0.5{Enter}');
+    await user.clear(by('server-port-rtmp'));
+    await user.type(by('server-port-rtmp'), '1936{Enter}');
+    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: '10.0.0.5', user: '', password: '', ports: { whip: 8889, rtmp: 1936, hls: 8888 } });
+    await user.clear(by('server-port-whip'));
+    await user.type(by('server-port-whip'), '1936');
+    expect(screen.getByText(en.settings.invalid.portSame(en.settings.portNames.rtmp))).toBeInTheDocument();
+    await user.clear(by('server-port-whip'));
+    await user.type(by('server-port-whip'), '8889{Enter}');
+    await user.clear(by('server-address'));
+    await user.type(by('server-address'), '10.0.0.5:9000{Enter}');
+    await vi.waitFor(() => expect(screen.queryByTestId('server-port-whip')).toBeNull());
+    expect(by('server-port-rtmp')).toHaveValue('1936');
+  });
+
   it('asks for the address before it leaves this computer', async () => {
+    const ports = { whip: 8889, rtmp: 1935, hls: 8888 };
     const { ipc, user } = await inSettings();
     await user.click(within(by('server')).getByRole('radio', { name: /Another server/ }));
     expect(sent(ipc)).toEqual([]);
     await user.type(by('server-address'), ' clinic.example.org{Enter}');
-    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: '', password: '' });
+    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: '', password: '', ports });
     await user.type(by('server-user'), 'lin{Enter}');
-    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: 'lin', password: '' });
+    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: 'lin', password: '', ports });
     await user.click(within(by('server')).getByRole('radio', { name: /This computer/ }));
     expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'thisComputer' });
     // Back again: nothing was lost.
     await user.click(within(by('server')).getByRole('radio', { name: /Another server/ }));
-    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: 'lin', password: '' });
+    expect(sent(ipc).at(-1)?.server).toEqual({ kind: 'address', address: 'clinic.example.org', user: 'lin', password: '', ports });
   });
 
   it('lists every network and follows the suggestion unless told otherwise', async () => {

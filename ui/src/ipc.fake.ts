@@ -80,6 +80,7 @@ const PATIENT = {
   playRtmp: 'rtmp://192.168.1.23:1935/doctorStream_aac?token=k7Qm2xV9tB4c',
   playFlv: 'http://192.168.1.23:8888/doctorStream_aac.flv?token=k7Qm2xV9tB4c',
   playHls: 'http://192.168.1.23:8888/doctorStream/index.m3u8?token=k7Qm2xV9tB4c',
+  validity: 'thisVisit' as const,
 };
 
 export const waiting = (change: Partial<VisitView> = {}) => visit({ phase: { kind: 'waiting' }, startedAtMs: Date.now() - 20_000, patient: PATIENT, ...change });
@@ -105,7 +106,7 @@ const STATES: Record<string, () => AppView> = {
   home: () => view(),
   'home-starting': () => view({ visit: visit({ phase: { kind: 'starting' } }) }),
   'home-synthetic': () => {
-    const v = view({ visit: visit({ notices: [{ kind: 'cameraMissing' }, { kind: 'microphoneMissing' }] }) });
+    const v = view({ visit: visit({ notices: [{ kind: 'device', device: 'camera', trouble: 'missing', name: '' }, { kind: 'device', device: 'microphone', trouble: 'missing', name: '' }] }) });
     return { ...v, devices: { ...v.devices, cameras: [], microphones: [], camera: { kind: 'synthetic' }, microphone: { kind: 'synthetic' } } };
   },
   'home-problem': () => {
@@ -113,7 +114,7 @@ const STATES: Record<string, () => AppView> = {
       visit: visit({
         notices: [
           { kind: 'portTaken', setting: 'rtmp', port: 1935, program: 'nginx', free: 1937 },
-          { kind: 'cameraBusy', name: 'Logitech C920' },
+          { kind: 'device', device: 'camera', trouble: 'busy', name: 'Logitech C920' },
         ],
       }),
     });
@@ -127,9 +128,26 @@ const STATES: Record<string, () => AppView> = {
   'visit-sound-only': () => view({ visit: live({ remote: { picture: 'none', sound: true, width: 0, height: 0 } }) }),
   'visit-frozen': () => view({ visit: live({ remote: { picture: 'frozen', sound: true, width: 960, height: 720 } }) }),
   'visit-lost': () => view({ visit: waiting({ phase: { kind: 'reconnecting', attempt: 2, retryInMs: 8000, error: TIMEOUT }, patient: null }) }),
-  'visit-notice': () => view({ visit: live({ notices: [{ kind: 'microphoneLost', name: 'Jabra Speak 510' }] }) }),
+  'visit-camera-busy': () => {
+    const v = view({ visit: live({ notices: [{ kind: 'device', device: 'camera', trouble: 'busy', name: 'Logitech C920' }] }) });
+    return { ...v, devices: { ...v.devices, camera: { kind: 'busy', name: 'Logitech C920' } } };
+  },
+  'visit-server': () =>
+    view({
+      settings: settings({ server: { kind: 'address', address: 'clinic.example.org', user: '', password: '', ports: { whip: 8889, rtmp: 1935, hls: 8888 } } }),
+      visit: waiting({
+        patient: {
+          pushRtmp: 'rtmp://clinic.example.org:1935/patientStream',
+          playRtmp: 'rtmp://clinic.example.org:1935/doctorStream_aac',
+          playFlv: 'http://clinic.example.org:8888/doctorStream_aac.flv',
+          playHls: 'http://clinic.example.org:8888/doctorStream/index.m3u8',
+          validity: 'server',
+        },
+      }),
+    }),
+  'visit-notice': () => view({ visit: live({ notices: [{ kind: 'device', device: 'microphone', trouble: 'lost', name: 'Jabra Speak 510' }] }) }),
   settings: () => view(),
-  'settings-server': () => view({ settings: settings({ server: { kind: 'address', address: 'clinic.example.org', user: 'lin', password: 'secret' } }) }),
+  'settings-server': () => view({ settings: settings({ server: { kind: 'address', address: 'clinic.example.org', user: 'lin', password: 'secret', ports: { whip: 8889, rtmp: 1935, hls: 8888 } } }) }),
   'settings-ports': () => view({ visit: visit({ notices: [{ kind: 'portTaken', setting: 'rtmp', port: 1935, program: 'nginx', free: 1937 }] }) }),
   'settings-sound': () => view(),
   'settings-keyboard': () => view(),

@@ -14,9 +14,12 @@ pub enum DeviceError {
     /// The system does not let this program use it.
     #[error("the system refuses access to the device: {0}")]
     Denied(String),
-    /// It was there and went away, or stopped delivering.
+    /// It was there and went away.
     #[error("the device was lost: {0}")]
     Lost(String),
+    /// It is there, and neither opens nor delivers.
+    #[error("the device does not answer: {0}")]
+    Hung(String),
     /// It gives nothing this program understands.
     #[error("no usable format: {0}")]
     Format(String),

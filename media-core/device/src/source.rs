@@ -4,7 +4,8 @@ use crate::DeviceError;
 use media::{MonoTime, Pcm, Picture};
 use std::time::Duration;
 
-/// What a running camera says. `Lost` is followed by `Restored` when the device is back; nothing needs to be done in between.
+/// What a running camera says. `Lost`, and once more where the reason changes, is followed by `Restored` when the device is back;
+/// nothing needs to be done in between.
 #[derive(Debug, Clone)]
 pub enum VideoEvent {
     /// A picture with its capture time.

@@ -15,6 +15,7 @@ use device::MonoClock;
 use hub::{Hub, Limits, PathName, PublisherInfo};
 use media::TrackSet;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -59,6 +60,19 @@ pub struct PatientUrls {
     pub play_flv: String,
     /// The doctor by HLS.
     pub play_hls: String,
+    /// For how long, and for whom.
+    pub validity: Validity,
+}
+
+/// How long the patient's addresses work, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// They carry the visit's token.
+    ThisVisit,
+    /// They carry none: whoever knows the names can join this visit and the next.
+    OpenNames,
+    /// They are a server's, the same in every visit; the server decides whom it lets in.
+    Server,
 }
 
 /// What a visit works with.
@@ -69,6 +83,9 @@ pub(crate) struct Surroundings {
     pub(crate) outlet: Outlet,
     pub(crate) bell: Arc<Notify>,
 }
+
+/// What a visit still says to its server when it is over; bounded in time.
+pub(crate) type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A consultation that runs.
 pub(crate) struct Visit {
@@ -124,16 +141,21 @@ impl Visit {
                 let urls = patient_urls(&host(address), settings.ports, &doctor, &patient, shown);
                 (relay.hub(), Side::Here { relay }, urls, Some(token))
             }
-            Server::Address { address, user } => {
+            Server::Address { address, user, ports } => {
                 let hub = Hub::new(Limits::default());
                 let target = ServerTarget {
                     address: address.clone(),
                     user: user.clone(),
                     password,
+                    ports: *ports,
                     doctor: doctor.clone(),
                     patient: patient.clone(),
                 };
-                let urls = patient_urls(target.host(), Ports::default(), &doctor, &patient, None);
+                let ports = Ports { rtmp: ports.rtmp, hls: ports.hls, ..Ports::default() };
+                let urls = PatientUrls {
+                    validity: Validity::Server,
+                    ..patient_urls(target.host(), ports, &doctor, &patient, None)
+                };
                 let link = ServerLink::start(hub.clone(), target, Arc::clone(&around.bell));
                 let side = Side::Elsewhere { link, _ticking: tick(hub.clone()) };
                 (hub, side, urls, None)
@@ -144,7 +166,9 @@ impl Visit {
         let publisher = match hub.publish(&doctor, info, TrackSet::default(), now) {
             Ok(publisher) => Arc::new(publisher),
             Err(error) => {
-                side.end().await;
+                if let Some(farewell) = side.end().await {
+                    farewell.await;
+                }
                 return Err(RelayError::Other(error.to_string()));
             }
         };
@@ -155,11 +179,12 @@ impl Visit {
         Ok(Self { started_at: SystemTime::now(), urls, token, playback, air, side })
     }
 
-    /// Ends it: the path, the player, the server's session or every port.
-    pub(crate) async fn end(self) {
+    /// Ends it: the path, the player, every port. What may be left is a farewell to a server, which nobody needs to wait for
+    /// but the program's own end.
+    pub(crate) async fn end(self) -> Option<Farewell> {
         drop(self.playback);
         drop(self.air);
-        self.side.end().await;
+        self.side.end().await
     }
 
     /// How the patient is doing.
@@ -197,10 +222,13 @@ impl Visit {
 }
 
 impl Side {
-    async fn end(self) {
+    async fn end(self) -> Option<Farewell> {
         match self {
-            Self::Here { relay } => relay.stop().await,
-            Self::Elsewhere { link, .. } => link.stop().await,
+            Self::Here { relay } => {
+                relay.stop().await;
+                None
+            }
+            Self::Elsewhere { link, .. } => Some(Box::pin(link.stop())),
         }
     }
 }
@@ -229,6 +257,7 @@ fn patient_urls(host: &str, ports: Ports, doctor: &PathName, patient: &PathName,
         play_rtmp: format!("rtmp://{host}:{rtmp}/{doctor}_aac{query}"),
         play_flv: format!("http://{host}:{hls}/{doctor}_aac.flv{query}"),
         play_hls: format!("http://{host}:{hls}/{doctor}/index.m3u8{query}"),
+        validity: if token.is_some() { Validity::ThisVisit } else { Validity::OpenNames },
     }
 }
 
@@ -294,5 +323,6 @@ mod tests {
         assert_eq!(urls.play_hls, "http://[fd00::1]:8888/doc/1/index.m3u8?token=T");
         let open = patient_urls("h", Ports::default(), &name("d"), &name("p"), None);
         assert_eq!(open.push_rtmp, "rtmp://h:1935/p");
+        assert_eq!((urls.validity, open.validity), (Validity::ThisVisit, Validity::OpenNames));
     }
 }

@@ -6,7 +6,10 @@
 //! Not here: protocols (`relay`), codecs (`codec`), devices (`device`), windows and their view models (the shell).
 #![forbid(unsafe_code)]
 
+mod actor;
 mod consultation;
+#[cfg(test)]
+mod device_tests;
 mod engine;
 mod network;
 mod pipeline;
@@ -21,7 +24,7 @@ mod snapshot;
 mod supervise;
 mod token;
 
-pub use consultation::{PatientUrls, Phase};
+pub use consultation::{PatientUrls, Phase, Validity};
 pub use device::{DeviceInfo, Devices};
 pub use engine::{CommandError, Engine, EngineConfig, EngineError, profile_folder};
 pub use network::{Network, NetworkKind};

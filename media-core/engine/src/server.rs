@@ -6,22 +6,22 @@
 //! Belongs here: addresses, what a failure means to a person, trying again. Not here: the protocols (`relay`), pauses
 //! (`supervise`).
 
+use crate::settings::ServerPorts;
 use crate::supervise::Backoff;
 use device::MonoClock;
-use hub::{Hub, PathName, ReaderInfo, Start};
+use hub::{Hub, PathName, Reader, ReaderInfo, Start};
 use relay::Clock;
 use relay::rtmp::{PullError, RtmpUrl};
 use relay::webrtc::client::{ClientState, ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// WHIP's port at a server that names none.
-const WHIP_PORT: u16 = 8889;
-/// RTMP's port at a server; the address names the one for WHIP.
-const RTMP_PORT: u16 = 1935;
+/// The farewell is one answer that is waited for and one request; a server that is slower finds out by the silence.
+const FAREWELL: Duration = Duration::from_millis(3_500);
 /// A person waits this long for the first word; the attempt itself may go on.
 const FIRST_WORD: Duration = Duration::from_millis(4_200);
 
@@ -78,18 +78,22 @@ pub(crate) struct ServerTarget {
     pub(crate) address: String,
     pub(crate) user: String,
     pub(crate) password: String,
+    pub(crate) ports: ServerPorts,
     pub(crate) doctor: PathName,
     pub(crate) patient: PathName,
 }
 
 impl ServerTarget {
-    /// `http(s)://HOST:PORT/PATH/whip`; the scheme is http and the port 8889 where the address names none.
+    /// `http(s)://HOST:PORT/PATH/whip`. A port that the address names is WHIP's, unless it is the one set for RTMP; a whole
+    /// address without one has its scheme's, and a bare host the one that is set.
     fn whip(&self) -> WhipTarget {
         let (scheme, host, port, prefix) = split(&self.address);
-        let port = port.map_or_else(
-            || if self.address.contains("://") { String::new() } else { format!(":{WHIP_PORT}") },
-            |p| format!(":{p}"),
-        );
+        let whole = self.address.contains("://");
+        let port = match port.filter(|p| whole || *p != self.ports.rtmp) {
+            Some(named) => format!(":{named}"),
+            None if whole => String::new(),
+            None => format!(":{}", self.ports.whip),
+        };
         let auth = match (self.user.is_empty(), self.password.is_empty()) {
             (true, true) => WhipAuth::None,
             (true, false) => WhipAuth::Bearer(self.password.clone()),
@@ -107,7 +111,7 @@ impl ServerTarget {
         split(&self.address).1
     }
 
-    /// `rtmp://HOST:1935/PATH`, credentials in the query as MediaMTX takes them.
+    /// `rtmp://HOST:PORT/PATH`, credentials in the query as MediaMTX takes them.
     fn rtmp(&self) -> String {
         let (_, host, _, _) = split(&self.address);
         let query = match (self.user.is_empty(), self.password.is_empty()) {
@@ -115,16 +119,16 @@ impl ServerTarget {
             (true, false) => format!("?token={}", encode(&self.password)),
             (false, _) => format!("?user={}&pass={}", encode(&self.user), encode(&self.password)),
         };
-        format!("rtmp://{host}:{RTMP_PORT}/{}{query}", self.patient)
+        format!("rtmp://{host}:{}/{}{query}", self.ports.rtmp, self.patient)
     }
 }
 
 /// The running link; dropping it ends both directions.
 pub(crate) struct ServerLink {
-    stop: CancellationToken,
+    stop: DropGuard,
     retry: Arc<Notify>,
     state: watch::Receiver<LinkState>,
-    done: tokio::task::JoinHandle<()>,
+    done: JoinHandle<()>,
 }
 
 impl ServerLink {
@@ -137,7 +141,7 @@ impl ServerLink {
         let done = tokio::spawn(async move {
             tokio::join!(up, down);
         });
-        Self { stop, retry, state, done }
+        Self { stop: stop.drop_guard(), retry, state, done }
     }
 
     /// How it is now.
@@ -150,13 +154,37 @@ impl ServerLink {
         self.retry.notify_waiters();
     }
 
-    /// Ends both directions; the server is told.
-    pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        // The farewell is one HTTP request; a server that does not answer it is not waited for longer than this.
-        if tokio::time::timeout(Duration::from_secs(3), self.done).await.is_err() {
-            tracing::debug!("the server did not take the farewell");
+    /// Ends both directions at once. What is left to do is to tell the server, which is done when the answer completes, or has
+    /// taken as long as anybody waits for it.
+    pub(crate) fn stop(self) -> impl Future<Output = ()> + Send + use<> {
+        drop(self.stop);
+        let done = self.done;
+        async move {
+            if tokio::time::timeout(FAREWELL, done).await.is_err() {
+                tracing::debug!("the server did not take the farewell");
+            }
         }
+    }
+}
+
+/// One try to publish, on a task of its own: one that is given up takes its leave while the next begins.
+struct Attempt {
+    stop: CancellationToken,
+    status: watch::Receiver<ClientStatus>,
+    result: oneshot::Receiver<Result<(), WhipError>>,
+}
+
+impl Attempt {
+    fn start(whip: WhipTarget, mut reader: Reader, stop: CancellationToken, tasks: &mut JoinSet<()>) -> Self {
+        let (sender, status) = watch::channel(ClientStatus::default());
+        let (ended, result) = oneshot::channel();
+        let told = stop.clone();
+        tasks.spawn(async move {
+            let end = WhipClient::publish(&whip, &mut reader, &sender, told.cancelled()).await;
+            // Nobody waits for the end of one that was given up.
+            drop(ended.send(end));
+        });
+        Self { stop, status, result }
     }
 }
 
@@ -168,6 +196,21 @@ async fn publish(
     state: watch::Sender<LinkState>,
     bell: Arc<Notify>,
 ) {
+    let mut tasks = JoinSet::new();
+    try_to_publish(&hub, &target, &stop, &retry, &state, &bell, &mut tasks).await;
+    // The server is told of every session it opened.
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn try_to_publish(
+    hub: &Hub,
+    target: &ServerTarget,
+    stop: &CancellationToken,
+    retry: &Notify,
+    state: &watch::Sender<LinkState>,
+    bell: &Notify,
+    tasks: &mut JoinSet<()>,
+) {
     let (whip, mut backoff) = (target.whip(), Backoff::new());
     let set = |new: LinkState| {
         if state.send_if_modified(|old| std::mem::replace(old, new.clone()) != new) {
@@ -175,28 +218,31 @@ async fn publish(
         }
     };
     'attempts: while !stop.is_cancelled() {
-        let (status, mut watched) = watch::channel(ClientStatus::default());
+        while tasks.try_join_next().is_some() {}
         let info = ReaderInfo { kind: "whipClient", id: target.address.clone() };
-        let mut reader = match hub.read(&target.doctor, info, Start::Soonest, MonoClock::now()) {
+        let reader = match hub.read(&target.doctor, info, Start::Soonest, MonoClock::now()) {
             Ok(reader) => reader,
             Err(error) => {
                 tracing::error!(%error, "the doctor's path cannot be read");
                 return;
             }
         };
-        let publishing = WhipClient::publish(&whip, &mut reader, &status, stop.cancelled());
-        tokio::pin!(publishing);
+        let mut attempt = Attempt::start(whip.clone(), reader, stop.child_token(), tasks);
         let slow = tokio::time::sleep(FIRST_WORD);
         tokio::pin!(slow);
         let (mut said, mut hangs) = (false, false);
         let result = loop {
             tokio::select! {
-                result = &mut publishing => break result,
+                () = stop.cancelled() => return,
+                result = &mut attempt.result => break result,
                 // A server that has not answered so far may do so now; the attempt that hangs stands in the way of another.
-                () = retry.notified(), if hangs => continue 'attempts,
-                changed = watched.changed() => {
-                    let now = *watched.borrow_and_update();
-                    if changed.is_ok() && now.state == ClientState::Connected {
+                () = retry.notified(), if hangs => {
+                    attempt.stop.cancel();
+                    continue 'attempts;
+                }
+                Ok(()) = attempt.status.changed() => {
+                    let now = *attempt.status.borrow_and_update();
+                    if now.state == ClientState::Connected {
                         backoff.succeeded();
                         (said, hangs) = (true, false);
                         set(LinkState { connected: true, failed: None, round_trip: now.round_trip });
@@ -209,12 +255,10 @@ async fn publish(
                 }
             }
         };
-        if stop.is_cancelled() {
-            return;
-        }
         let error = match result {
-            Ok(()) => ServerError::Other { address: target.address.clone(), detail: "the stream ended".into() },
-            Err(error) => whip_error(&error, &target.address),
+            Ok(Err(error)) => whip_error(&error, &target.address),
+            Ok(Ok(())) => ServerError::Other { address: target.address.clone(), detail: "the stream ended".into() },
+            Err(_) => ServerError::Other { address: target.address.clone(), detail: "the publisher broke down".into() },
         };
         let pause = backoff.failed(rand::random());
         tracing::warn!(%error, ?pause, "publishing to the server");
@@ -306,16 +350,21 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let check = |address: &str, user: &str, password: &str, whip: &str, rtmp: &str| {
+        let check_with = |ports, address: &str, user: &str, password: &str, whip: &str, rtmp: &str| {
             let target = ServerTarget {
                 address: address.into(),
                 user: user.into(),
                 password: password.into(),
+                ports,
                 doctor: PathName::parse("doctorStream").unwrap(),
                 patient: PathName::parse("patientStream").unwrap(),
             };
             assert_eq!(target.whip().url, whip);
             assert_eq!(target.rtmp(), rtmp);
+        };
+        let usual = ServerPorts::default();
+        let check = |address: &str, user: &str, password: &str, whip: &str, rtmp: &str| {
+            check_with(usual, address, user, password, whip, rtmp);
         };
         let (http, pull) = ("http://10.0.0.5:8889/doctorStream/whip", "rtmp://10.0.0.5:1935/patientStream");
         check("10.0.0.5", "", "", http, pull);
@@ -330,6 +379,12 @@ mod tests {
         );
         check("[fd00::1]", "", "", "http://[fd00::1]:8889/doctorStream/whip", "rtmp://[fd00::1]:1935/patientStream");
         check("[fd00::1]:80", "", "", "http://[fd00::1]:80/doctorStream/whip", "rtmp://[fd00::1]:1935/patientStream");
+        // A port copied from an RTMP address is no port for WHIP.
+        check("10.0.0.5:1935", "", "", http, pull);
+        let own = ServerPorts { whip: 9000, rtmp: 1936, ..usual };
+        check_with(own, "h", "", "", "http://h:9000/doctorStream/whip", "rtmp://h:1936/patientStream");
+        check_with(own, "h:80", "", "", "http://h:80/doctorStream/whip", "rtmp://h:1936/patientStream");
+        check_with(own, "https://h", "", "", "https://h/doctorStream/whip", "rtmp://h:1936/patientStream");
     }
 
     #[test]
@@ -338,11 +393,40 @@ mod tests {
             address: "h".into(),
             user: user.into(),
             password: password.into(),
+            ports: ServerPorts::default(),
             doctor: PathName::parse("d").unwrap(),
             patient: PathName::parse("p").unwrap(),
         };
         assert!(matches!(target("", "").whip().auth, WhipAuth::None));
         assert!(matches!(target("", "t").whip().auth, WhipAuth::Bearer(t) if t == "t"));
         assert!(matches!(target("u", "p").whip().auth, WhipAuth::Basic { .. }));
+    }
+
+    /// Virtual time passes only while nothing happens, so a busy machine changes nothing here.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_hangs_is_named_within_five_seconds() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = ServerTarget {
+            address: silent.local_addr().unwrap().to_string(),
+            user: String::new(),
+            password: String::new(),
+            ports: ServerPorts::default(),
+            doctor: PathName::parse("d").unwrap(),
+            patient: PathName::parse("p").unwrap(),
+        };
+        let hub = Hub::new(hub::Limits::default());
+        let params = Arc::new(media::CodecParams::Opus(media::OpusParams::WEBRTC));
+        let track = media::Track { id: media::TrackId(1), clock: media::ClockRate::AUDIO_48K, params };
+        let info = hub::PublisherInfo { kind: "test", id: "1".into(), answers_keyframes: false };
+        let _doctor = hub.publish(&target.doctor, info, media::TrackSet::new([track]), MonoClock::now()).unwrap();
+        let began = tokio::time::Instant::now();
+        let link = ServerLink::start(hub, target, Arc::default());
+        link.state.clone().wait_for(|s| s.failed.is_some()).await.unwrap();
+        let took = began.elapsed();
+        assert!(took <= Duration::from_secs(5), "{took:?}");
+        let began = tokio::time::Instant::now();
+        link.stop().await;
+        assert!(began.elapsed() <= FAREWELL + Duration::from_millis(10), "{:?}", began.elapsed());
     }
 }

@@ -115,7 +115,29 @@ pub enum Server {
         /// User name; empty for none. With a password but no user, the password is a bearer token.
         #[serde(default)]
         user: String,
+        /// Its ports, where the address does not name one.
+        #[serde(default)]
+        ports: ServerPorts,
     },
+}
+
+/// Ports of a server elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerPorts {
+    /// WHIP, TCP; of no meaning where the address names a port or a scheme.
+    pub whip: u16,
+    /// RTMP, TCP: the patient comes from there, and is told to go there.
+    pub rtmp: u16,
+    /// HLS and HTTP-FLV, TCP: only told to the patient.
+    pub hls: u16,
+}
+
+impl Default for ServerPorts {
+    fn default() -> Self {
+        let Ports { rtmp, hls, webrtc_http, .. } = Ports::default();
+        Self { whip: webrtc_http, rtmp, hls }
+    }
 }
 
 /// Ports of the relay on this computer.
@@ -231,6 +253,10 @@ impl Settings {
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let stream = |name: &str| PathName::parse(name).is_ok() && !name.ends_with("_aac") && !name.ends_with("_opus");
         let side = |n: u32, low, high| (low..=high).contains(&n) && n.is_multiple_of(2);
+        let server = match &self.server {
+            Server::Address { ports, .. } => Some(ports),
+            Server::ThisComputer => None,
+        };
         let checks = [
             ("doctorStream", stream(&self.doctor_stream)),
             ("patientStream", stream(&self.patient_stream) && self.patient_stream != self.doctor_stream),
@@ -246,6 +272,9 @@ impl Settings {
             }),
             ("ports.webrtcUdp", self.ports.webrtc_udp != 0),
             ("server", !matches!(&self.server, Server::Address { address, .. } if address.trim().is_empty())),
+            ("serverPorts.whip", server.is_none_or(|p| p.whip != 0 && p.whip != p.rtmp)),
+            ("serverPorts.rtmp", server.is_none_or(|p| p.rtmp != 0)),
+            ("serverPorts.hls", server.is_none_or(|p| p.hls != 0 && p.hls != p.rtmp)),
         ];
         match checks.iter().find(|(_, good)| !good) {
             Some((field, _)) => Err(InvalidSetting(field)),
@@ -284,7 +313,7 @@ impl Settings {
             camera: some(),
             microphone: some(),
             speaker: some(),
-            server: Server::Address { address: String::new(), user: String::new() },
+            server: Server::Address { address: String::new(), user: String::new(), ports: ServerPorts::default() },
             ..Self::default()
         };
         toml::Table::try_from(full).unwrap_or_default()
@@ -328,7 +357,11 @@ mod tests {
         let changed = Settings {
             language: Language::En,
             camera: Some("v4l2:0".into()),
-            server: Server::Address { address: "https://relay.example:9000".into(), user: "doctor".into() },
+            server: Server::Address {
+                address: "https://relay.example:9000".into(),
+                user: "doctor".into(),
+                ports: ServerPorts { rtmp: 1936, ..ServerPorts::default() },
+            },
             ports: Ports { rtmp: 1999, ..Ports::default() },
             ..Settings::default()
         };
@@ -348,6 +381,10 @@ mod tests {
         check("version = 1\nzzzzzzzzzzzz = 1\n", "is not known");
         check("version = 2\n", "newer");
         check("fps = 30\n", "missing");
+        check(
+            "version = 1\n[server]\nkind = \"address\"\naddress = \"h\"\n[server.ports]\nrtpm = 1\n",
+            "\"server.ports.rtmp\"?",
+        );
         check("version = 1\nfps = \"fast\"\n", "fps");
         check("version = 1\nfps = 0\n", "fps");
         check("nonsense", "s.toml");
@@ -357,6 +394,10 @@ mod tests {
     fn missing_keys_are_defaults() {
         let got = Settings::parse("version = 1\nfps = 25\n[ports]\nhls = 8000\n", Path::new("s")).unwrap();
         assert_eq!((got.fps, got.ports.hls, got.ports.rtmp, got.width), (25, 8000, 1935, 640));
+    }
+
+    fn elsewhere(address: &str, ports: ServerPorts) -> Server {
+        Server::Address { address: address.into(), user: String::new(), ports }
     }
 
     #[test]
@@ -372,7 +413,9 @@ mod tests {
         check(&|s| s.width = 641, "width");
         check(&|s| s.fps = 61, "fps");
         check(&|s| s.ports.hls = s.ports.rtmp, "ports.hls");
-        check(&|s| s.server = Server::Address { address: " ".into(), user: String::new() }, "server");
+        check(&|s| s.server = elsewhere(" ", ServerPorts::default()), "server");
+        check(&|s| s.server = elsewhere("h", ServerPorts { rtmp: 0, ..ServerPorts::default() }), "serverPorts.rtmp");
+        check(&|s| s.server = elsewhere("h", ServerPorts { whip: 1935, ..ServerPorts::default() }), "serverPorts.whip");
         assert_eq!(Settings::default().validate(), Ok(()));
     }
 }

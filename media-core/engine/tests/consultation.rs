@@ -6,7 +6,7 @@
 use codec::{AacDecoder, H264Decoder};
 use device::MonoClock;
 use device::synthetic::read_clock;
-use engine::settings::{InvalidSetting, Ports, Server, Settings};
+use engine::settings::{InvalidSetting, Ports, Server, ServerPorts, Settings};
 use engine::{
     CommandError, DeviceState, Engine, EngineConfig, Notice, Phase, PictureState, Profile, Snapshot, Synthetic,
 };
@@ -26,6 +26,10 @@ fn free_ports() -> Ports {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = |n: usize| tcp[n].local_addr().unwrap().port();
     Ports { rtmp: port(0), hls: port(1), webrtc_http: port(2), webrtc_udp: udp.local_addr().unwrap().port() }
+}
+
+fn elsewhere(address: String) -> Server {
+    Server::Address { address, user: String::new(), ports: ServerPorts::default() }
 }
 
 struct Bench {
@@ -212,8 +216,7 @@ async fn impossible_settings_change_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_refuses_is_said_at_once_and_tried_again() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let Bench { engine, _folder } =
-        bench(|s| s.server = Server::Address { address: closed.to_string(), user: String::new() });
+    let Bench { engine, _folder } = bench(|s| s.server = elsewhere(closed.to_string()));
     let began = std::time::Instant::now();
     engine.start_consultation().await.unwrap();
     until(&engine, "reconnecting", |s| matches!(s.phase, Phase::Reconnecting { .. })).await;
@@ -239,7 +242,7 @@ async fn a_server_elsewhere_gets_the_doctor() {
     };
     let server = Relay::start(config).await.unwrap();
     let address = server.bound().webrtc.unwrap().to_string();
-    let Bench { engine, _folder } = bench(|s| s.server = Server::Address { address, user: String::new() });
+    let Bench { engine, _folder } = bench(|s| s.server = elsewhere(address));
     engine.start_consultation().await.unwrap();
     until(&engine, "connected", |s| s.phase == Phase::Waiting).await;
     let doctor = PathName::parse("doctorStream").unwrap();
@@ -268,4 +271,63 @@ async fn a_server_elsewhere_gets_the_doctor() {
     let info = PublisherInfo { kind: "test", id: "after".into(), answers_keyframes: false };
     drop(server.hub().publish(&doctor, info, TrackSet::default(), MonoClock::now()).unwrap());
     server.stop().await;
+}
+
+/// Reads one request's head and body; its method.
+async fn request(stream: &mut tokio::net::TcpStream) -> Option<String> {
+    use tokio::io::AsyncReadExt;
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = head.to_ascii_lowercase();
+            let length = head.lines().find_map(|l| l.strip_prefix("content-length:")).map_or("0", str::trim);
+            if body.len() >= length.parse().unwrap() {
+                return head.split(' ').next().map(str::to_uppercase);
+            }
+        }
+        let length = stream.read(&mut part).await.ok().filter(|n| *n > 0)?;
+        bytes.extend_from_slice(&part[..length]);
+    }
+}
+
+async fn reply(mut stream: tokio::net::TcpStream, head: &str) {
+    use tokio::io::AsyncWriteExt;
+    let text = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.shutdown().await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_waits_for_no_server_and_the_server_is_told_all_the_same() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let Bench { engine, _folder } = bench(|s| s.server = elsewhere(address));
+    engine.start_consultation().await.unwrap();
+    let next = async || {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if let Some(method) = request(&mut stream).await {
+                return (method, stream);
+            }
+        }
+    };
+    let meeting = async {
+        // The offer is held back until the visit has ended for the doctor.
+        let held = loop {
+            match next().await {
+                (method, stream) if method == "POST" => break stream,
+                (_, stream) => reply(stream, "204 No Content").await,
+            }
+        };
+        engine.end_consultation().await.unwrap();
+        assert_eq!(engine.snapshot().phase, Phase::Ready);
+        // Only now does the server name the session it has opened.
+        reply(held, "201 Created\r\nLocation: /session/1\r\nContent-Type: application/sdp").await;
+        let (method, stream) = next().await;
+        assert_eq!(method, "DELETE");
+        reply(stream, "200 OK").await;
+    };
+    tokio::time::timeout(PATIENCE, meeting).await.expect("the session is ended");
+    engine.shut_down().await.unwrap();
 }

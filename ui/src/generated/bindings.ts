@@ -51,13 +51,18 @@ pushRtmp: string,
 /**
  * For `live-player`: the doctor, sound as AAC.
  */
-playRtmp: string, playFlv: string, playHls: string, };
+playRtmp: string, playFlv: string, playHls: string, validity: Validity, };
+
+/**
+ * How long the patient's addresses work, and for whom.
+ */
+export type Validity = "thisVisit" | "openNames" | "server";
 
 export type DevicesView = { cameras: Array<DeviceView>, microphones: Array<DeviceView>, speakers: Array<DeviceView>, camera: DeviceState, microphone: DeviceState, speaker: DeviceState, };
 
 export type DeviceView = { id: string, name: string, isDefault: boolean, };
 
-export type DeviceState = { "kind": "open", name: string, } | { "kind": "synthetic" } | { "kind": "off" } | { "kind": "missing" } | { "kind": "busy", name: string, } | { "kind": "denied" } | { "kind": "lost", name: string, };
+export type DeviceState = { "kind": "open", name: string, } | { "kind": "synthetic" } | { "kind": "off" } | { "kind": "missing" } | { "kind": "busy", name: string, } | { "kind": "denied" } | { "kind": "lost", name: string, } | { "kind": "hung", name: string, } | { "kind": "failed", name: string, };
 
 export type NetworkView = {
 /**
@@ -92,14 +97,26 @@ export type Language = "zh-CN" | "en";
 
 export type Appearance = "system" | "light" | "dark";
 
-export type Server = { "kind": "thisComputer" } | { "kind": "address", address: string, user: string, password: string, };
+export type Server = { "kind": "thisComputer" } | { "kind": "address", address: string, user: string, password: string, ports: ServerPorts, };
 
 export type Ports = { rtmp: number, hls: number, webrtcHttp: number, webrtcUdp: number, };
 
 /**
+ * Ports of a server elsewhere; `whip` counts only where the address is a bare host.
+ */
+export type ServerPorts = { whip: number, rtmp: number, hls: number, };
+
+/**
  * One thing to say beside the picture.
  */
-export type Notice = { "kind": "cameraMissing" } | { "kind": "cameraBusy", name: string, } | { "kind": "cameraDenied" } | { "kind": "cameraLost", name: string, } | { "kind": "microphoneMissing" } | { "kind": "microphoneBusy", name: string, } | { "kind": "microphoneDenied" } | { "kind": "microphoneLost", name: string, } | { "kind": "speakerMissing" } | { "kind": "speakerLost", name: string, } | { "kind": "mutedButSpeaking" } | { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, };
+export type Notice = { "kind": "device", device: DeviceKind, trouble: Trouble, name: string, } | { "kind": "mutedButSpeaking" } | { "kind": "portTaken", setting: string, port: number, program: string | null, free: number | null, };
+
+export type DeviceKind = "camera" | "microphone" | "speaker";
+
+/**
+ * What can be wrong with a device, each with another next step.
+ */
+export type Trouble = "missing" | "busy" | "denied" | "lost" | "hung" | "failed";
 
 /**
  * What a command may answer instead of success; the UI owns the words.

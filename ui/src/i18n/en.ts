@@ -8,6 +8,7 @@ import { plural } from './format';
 
 const attempts = plural('en', { one: (n) => `${n} try so far`, other: (n) => `${n} tries so far` });
 const seconds = (s: number) => `${s} s`;
+const named = (name: string) => (name === '' ? '' : ` (${name})`);
 const the = (program: string | null) => program ?? 'Another program';
 
 export const en = {
@@ -45,6 +46,8 @@ export const en = {
     hintMac: '⌘ Enter starts. Press ? for all keys.',
     /** What the patient will see and hear: `sees-hears`. */
     readiness: {
+      /** Asked for at the program's start. */
+      test: 'A test card and a test tone stand in for camera and microphone, as asked.',
       'you-you': 'Everything is ready. Patients join from WeChat or any browser, with nothing to install.',
       'you-beep': 'No microphone found. Patients see you, and hear a test tone until one is plugged in.',
       'you-nothing': 'You can start. Patients see you, but cannot hear you yet.',
@@ -68,10 +71,13 @@ export const en = {
     testTone: 'Test tone',
     silentSpeaker: 'No sound out',
     off: 'Off',
+    open: 'Connected',
     missing: 'None found',
-    busy: (name: string) => `In use elsewhere: ${name}`,
+    busy: (name: string) => `In use elsewhere${named(name)}`,
     denied: 'Not allowed by the system',
-    lost: (name: string) => `Unplugged: ${name}`,
+    lost: (name: string) => `Unplugged${named(name)}`,
+    hung: (name: string) => `Does not answer${named(name)}`,
+    failed: (name: string) => `Cannot be used${named(name)}`,
     noNetwork: 'Not connected',
     networkKinds: { cable: 'Cable', wifi: 'Wi-Fi', vpn: 'VPN', virtual: 'Virtual network', loopback: 'This computer only' },
     followSystem: 'As system',
@@ -105,6 +111,7 @@ export const en = {
     mutedSpeaking: 'You are muted, and speaking. Press M or hold Space.',
     cameraOffCard: 'Your camera is off',
     cameraOffSentence: 'The patient sees a still card.',
+    noOwnPicture: 'Your camera gives no picture',
     patientNoPicture: 'Sound only',
     patientNoPictureSentence: 'The patient sends no picture.',
     patientSilent: 'No sound from the patient',
@@ -112,11 +119,13 @@ export const en = {
     frozenSilent: 'The picture stopped',
     waitingTitle: 'Waiting for the patient',
     waitingSentence: 'Give them the addresses of this visit. You are on air: whoever has an address can see and hear you.',
+    waitingSentenceServer: "Give them the server's addresses. You are on air: whoever the server lets in can see and hear you.",
     noServerTitle: 'The server does not answer yet',
     noServerSentence: 'It is tried again by itself. Until then nobody can see or hear you.',
     testCard: 'Test card',
     endTitle: 'End the visit?',
     endSentence: 'The patient is disconnected and the addresses stop working.',
+    endSentenceServer: 'You leave the server. Nobody can see or hear you there any more.',
     endYes: 'End visit',
     endNo: 'Stay',
     noAddresses: 'The addresses appear here once the server answers.',
@@ -129,8 +138,11 @@ export const en = {
       browserSentence: 'Whoever opens one of these sees and hears you, and sends nothing.',
       hls: 'Phone or computer browser',
       flv: 'Players such as VLC',
-      validity: 'These addresses are for this visit alone.',
-      openNames: 'Open names are on: whoever knows the stream names can join.',
+      validity: {
+        thisVisit: 'These addresses are for this visit alone.',
+        openNames: 'Open names are on: whoever knows the stream names can join.',
+        server: "These are the server's own addresses, the same in every visit. The server decides who may join.",
+      },
     },
   },
 
@@ -224,6 +236,8 @@ export const en = {
     openNames: 'Open names',
     openNamesSentence: "Addresses work without a visit's secret. Whoever knows the name can join.",
     ports: 'Ports',
+    serverPorts: "The server's ports",
+    serverPortsSentence: 'Ask whoever runs the server. A port in its address is the one for WebRTC.',
     portNames: { rtmp: 'WeChat', hls: 'Browser', webrtcHttp: 'WebRTC', webrtcUdp: 'WebRTC media' },
     picture: 'Picture',
     size: 'Size',
@@ -269,16 +283,32 @@ export const en = {
   },
 
   notices: {
-    cameraMissing: 'No camera found. Plug one in; until then a test card stands in.',
-    cameraBusy: (name: string) => `Another program has the camera (${name}). Close that program; the picture comes back by itself.`,
-    cameraDenied: "The system does not let Visavis use the camera. Allow it in the system's privacy settings.",
-    cameraLost: (name: string) => `The camera was unplugged (${name}). Plug it in again; the picture comes back by itself.`,
-    microphoneMissing: 'No microphone found. Plug one in; until then a test tone stands in.',
-    microphoneBusy: (name: string) => `Another program has the microphone (${name}). Close that program; the sound comes back by itself.`,
-    microphoneDenied: "The system does not let Visavis use the microphone. Allow it in the system's privacy settings.",
-    microphoneLost: (name: string) => `The microphone was unplugged (${name}). Plug it in again, or choose another.`,
-    speakerMissing: 'No speaker found. Plug in a speaker or headphones to hear the patient.',
-    speakerLost: (name: string) => `The speaker was unplugged (${name}). Plug it in again, or choose another.`,
+    device: {
+      camera: {
+        missing: 'No camera found. Plug one in; until then a test card stands in.',
+        busy: (name: string) => `Another program has the camera${named(name)}. Close that program; the picture comes back by itself.`,
+        denied: "The system does not let Visavis use the camera. Allow it in the system's privacy settings; the picture comes by itself then.",
+        lost: (name: string) => `The camera${named(name)} was unplugged. Plug it in again; the picture comes back by itself.`,
+        hung: (name: string) => `The camera${named(name)} does not answer. Unplug it and plug it in again; the picture comes back by itself.`,
+        failed: (name: string) => `The camera${named(name)} gives no picture Visavis can use. Plug it in again, or choose another.`,
+      },
+      microphone: {
+        missing: 'No microphone found. Plug one in; until then a test tone stands in.',
+        busy: (name: string) => `Another program has the microphone${named(name)}. Close that program; the sound comes back by itself.`,
+        denied: "The system does not let Visavis use the microphone. Allow it in the system's privacy settings; the sound comes by itself then.",
+        lost: (name: string) => `The microphone${named(name)} was unplugged. Plug it in again, or choose another.`,
+        hung: (name: string) => `The microphone${named(name)} does not answer. Unplug it and plug it in again, or choose another.`,
+        failed: (name: string) => `The microphone${named(name)} gives no sound Visavis can use. Plug it in again, or choose another.`,
+      },
+      speaker: {
+        missing: 'No speaker found. Plug in a speaker or headphones to hear the patient.',
+        busy: (name: string) => `Another program has the speaker${named(name)}. Close that program, or choose another speaker.`,
+        denied: 'The system does not let Visavis use the speaker. Allow it in the system settings, or choose another.',
+        lost: (name: string) => `The speaker${named(name)} was unplugged. Plug it in again, or choose another.`,
+        hung: (name: string) => `The speaker${named(name)} does not answer. Unplug it and plug it in again, or choose another.`,
+        failed: (name: string) => `The speaker${named(name)} cannot play this sound. Choose another.`,
+      },
+    },
     mutedButSpeaking: 'You are muted, and speaking. Press M or hold Space.',
     portTaken: (program: string | null, port: number, free: number) => `${the(program)} is using ${port}. ${free} is free.`,
     portTakenNoneFree: (program: string | null, port: number) => `${the(program)} is using ${port}. Close it, or choose another port.`,

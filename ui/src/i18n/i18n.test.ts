@@ -51,16 +51,9 @@ const ERRORS: AppError[] = [
   { kind: 'internal', detail: 'poisoned' },
 ];
 const NOTICES: Notice[] = [
-  { kind: 'cameraMissing' },
-  { kind: 'cameraBusy', name: 'C920' },
-  { kind: 'cameraDenied' },
-  { kind: 'cameraLost', name: 'C920' },
-  { kind: 'microphoneMissing' },
-  { kind: 'microphoneBusy', name: 'C920' },
-  { kind: 'microphoneDenied' },
-  { kind: 'microphoneLost', name: 'C920' },
-  { kind: 'speakerMissing' },
-  { kind: 'speakerLost', name: 'C920' },
+  ...(['camera', 'microphone', 'speaker'] as const).flatMap((device) =>
+    (['missing', 'busy', 'denied', 'lost', 'hung', 'failed'] as const).map((trouble): Notice => ({ kind: 'device', device, trouble, name: trouble === 'missing' || trouble === 'denied' ? '' : 'C920' })),
+  ),
   { kind: 'mutedButSpeaking' },
   { kind: 'portTaken', setting: 'hls', port: 8888, program: 'nginx', free: 8890 },
 ];
@@ -78,6 +71,13 @@ describe.each(LANGUAGES)('what goes wrong, in %s', (language) => {
     if ('name' in notice) expect(words.text).toContain(notice.name);
     if (notice.kind !== 'mutedButSpeaking') expect(words.cure?.label).toBeTruthy();
   });
+});
+
+it('says of a device nobody knows the name of what it says of one with a name', () => {
+  const busy = (name: string): Notice => ({ kind: 'device', device: 'camera', trouble: 'busy', name });
+  expect(noticeWords(DICTIONARIES.en, busy('')).text).toMatch(/^Another program has the camera\. /);
+  expect(noticeWords(DICTIONARIES.en, busy('C920')).text).toMatch(/^Another program has the camera \(C920\)\. /);
+  expect(noticeWords(DICTIONARIES['zh-CN'], busy('')).text).toMatch(/^摄像头正被其他程序使用。/);
 });
 
 it('says the port as the design does', () => {

@@ -3,7 +3,7 @@
  *
  * Belongs here: which sentence and which cure a value of the shell calls for. Not here: the sentences (`en.ts`), doing the cure (`state/`).
  */
-import type { AppError, Notice, Ports } from '../generated/bindings';
+import type { AppError, Notice, Ports, Trouble } from '../generated/bindings';
 import type { Dictionary } from './en';
 
 /** What one press can do about it. */
@@ -37,31 +37,31 @@ function portTaken(t: Dictionary, taken: PortTaken | Extract<AppError, { kind: '
     : look(t.notices.portTaken(program, port, free), t.notices.usePort(free), { kind: 'usePort', setting, port: free });
 }
 
+/** What is not there or not allowed is looked for again; instead of what is there and of no use, another can be chosen. */
+function deviceCure(t: Dictionary, trouble: Trouble): [string, Cure] {
+  const n = t.notices;
+  switch (trouble) {
+    case 'missing':
+      return [n.lookAgain, { kind: 'refreshDevices' }];
+    case 'busy':
+    case 'denied':
+      return [n.tryAgain, { kind: 'refreshDevices' }];
+    case 'lost':
+    case 'hung':
+    case 'failed':
+      return [n.choose, { kind: 'openSettings', section: 'pictureAndSound' }];
+  }
+}
+
 export function noticeWords(t: Dictionary, notice: Notice): Words {
   const n = t.notices;
-  const again: Cure = { kind: 'refreshDevices' };
-  const choose: Cure = { kind: 'openSettings', section: 'pictureAndSound' };
   switch (notice.kind) {
-    case 'cameraMissing':
-      return look(n.cameraMissing, n.lookAgain, again);
-    case 'cameraBusy':
-      return look(n.cameraBusy(notice.name), n.tryAgain, again);
-    case 'cameraDenied':
-      return look(n.cameraDenied, n.tryAgain, again);
-    case 'cameraLost':
-      return look(n.cameraLost(notice.name), n.choose, choose);
-    case 'microphoneMissing':
-      return look(n.microphoneMissing, n.lookAgain, again);
-    case 'microphoneBusy':
-      return look(n.microphoneBusy(notice.name), n.tryAgain, again);
-    case 'microphoneDenied':
-      return look(n.microphoneDenied, n.tryAgain, again);
-    case 'microphoneLost':
-      return look(n.microphoneLost(notice.name), n.choose, choose);
-    case 'speakerMissing':
-      return look(n.speakerMissing, n.lookAgain, again);
-    case 'speakerLost':
-      return look(n.speakerLost(notice.name), n.choose, choose);
+    case 'device': {
+      const words = n.device[notice.device][notice.trouble];
+      const text = typeof words === 'string' ? words : words(notice.name);
+      const [label, action] = deviceCure(t, notice.trouble);
+      return look(text, label, action);
+    }
     case 'mutedButSpeaking':
       return look(n.mutedButSpeaking);
     case 'portTaken':
@@ -113,6 +113,8 @@ export function settingName(t: Dictionary, field: string): string {
     fps: s.rate,
     bitrateKbps: s.bitrate,
     ports: s.ports,
+    serverPorts: s.serverPorts,
+    whip: s.portNames.webrtcHttp,
   };
   return s.portNames[last as keyof Ports] ?? names[last] ?? field;
 }

@@ -5,6 +5,7 @@
  */
 import type { Dictionary } from './en';
 
+const named = (name: string) => (name === '' ? '' : `（${name}）`);
 const the = (program: string | null) => program ?? '其他程序';
 
 export const zhCN: Dictionary = {
@@ -41,6 +42,7 @@ export const zhCN: Dictionary = {
     hint: '按 Ctrl Enter 开始，按 ? 查看全部快捷键。',
     hintMac: '按 ⌘ Enter 开始，按 ? 查看全部快捷键。',
     readiness: {
+      test: '已按要求以测试画面和测试音代替摄像头和麦克风。',
       'you-you': '一切就绪。患者用微信或浏览器即可加入，无需安装。',
       'you-beep': '未找到麦克风。患者能看到您；接入麦克风之前，患者会听到测试音。',
       'you-nothing': '可以开始。患者能看到您，但暂时听不到您。',
@@ -64,10 +66,13 @@ export const zhCN: Dictionary = {
     testTone: '测试音',
     silentSpeaker: '不播放声音',
     off: '已关闭',
+    open: '已连接',
     missing: '未找到',
-    busy: (name) => `正被占用：${name}`,
+    busy: (name) => `正被占用${named(name)}`,
     denied: '系统未允许使用',
-    lost: (name) => `已拔出：${name}`,
+    lost: (name) => `已拔出${named(name)}`,
+    hung: (name) => `没有响应${named(name)}`,
+    failed: (name) => `无法使用${named(name)}`,
     noNetwork: '未连接网络',
     networkKinds: { cable: '有线网络', wifi: 'Wi-Fi', vpn: 'VPN', virtual: '虚拟网络', loopback: '仅限本机' },
     followSystem: '跟随系统',
@@ -101,6 +106,7 @@ export const zhCN: Dictionary = {
     mutedSpeaking: '您已静音但正在讲话。按 M 或按住空格键。',
     cameraOffCard: '您的摄像头已关闭',
     cameraOffSentence: '患者看到的是静止卡片。',
+    noOwnPicture: '您的摄像头暂无画面',
     patientNoPicture: '仅有声音',
     patientNoPictureSentence: '患者没有发送画面。',
     patientSilent: '没有收到患者的声音',
@@ -108,11 +114,13 @@ export const zhCN: Dictionary = {
     frozenSilent: '画面已停住',
     waitingTitle: '正在等待患者',
     waitingSentence: '请把本次问诊的地址发给患者。您的画面和声音已发出，持有地址的人都能看到和听到您。',
+    waitingSentenceServer: '请把服务器的地址发给患者。您的画面和声音已发出，服务器允许加入的人都能看到和听到您。',
     noServerTitle: '服务器尚未响应',
     noServerSentence: '会自动重试。在此之前，没有人能看到或听到您。',
     testCard: '测试画面',
     endTitle: '结束本次问诊？',
     endSentence: '患者将断开连接，地址随即失效。',
+    endSentenceServer: '您将离开服务器，之后没有人能在那里看到或听到您。',
     endYes: '结束问诊',
     endNo: '继续问诊',
     noAddresses: '服务器响应后，地址会显示在这里。',
@@ -125,8 +133,11 @@ export const zhCN: Dictionary = {
       browserSentence: '打开任一地址即可看到和听到您，不会发送任何内容。',
       hls: '手机或电脑浏览器',
       flv: 'VLC 等播放器',
-      validity: '这些地址仅限本次问诊使用。',
-      openNames: '已启用公开名称：知道流名称的人都能加入。',
+      validity: {
+        thisVisit: '这些地址仅限本次问诊使用。',
+        openNames: '已启用公开名称：知道流名称的人都能加入。',
+        server: '这些是服务器的固定地址，每次问诊都相同；谁能加入由服务器决定。',
+      },
     },
   },
 
@@ -220,6 +231,8 @@ export const zhCN: Dictionary = {
     openNames: '公开名称',
     openNamesSentence: '地址中不含本次问诊的密钥，知道名称的人都能加入。',
     ports: '端口',
+    serverPorts: '服务器端口',
+    serverPortsSentence: '请向服务器的管理人员了解。地址中写明的端口用于 WebRTC。',
     portNames: { rtmp: '微信', hls: '浏览器', webrtcHttp: 'WebRTC', webrtcUdp: 'WebRTC 媒体' },
     picture: '画面',
     size: '尺寸',
@@ -265,16 +278,32 @@ export const zhCN: Dictionary = {
   },
 
   notices: {
-    cameraMissing: '未找到摄像头，暂以测试画面代替。接入后会自动使用。',
-    cameraBusy: (name) => `摄像头（${name}）正被其他程序使用。关闭该程序后，画面会自动恢复。`,
-    cameraDenied: '系统未允许 Visavis 使用摄像头。请在系统的隐私设置中允许。',
-    cameraLost: (name) => `摄像头（${name}）已拔出。重新插上后，画面会自动恢复。`,
-    microphoneMissing: '未找到麦克风，暂以测试音代替。接入后会自动使用。',
-    microphoneBusy: (name) => `麦克风（${name}）正被其他程序使用。关闭该程序后，声音会自动恢复。`,
-    microphoneDenied: '系统未允许 Visavis 使用麦克风。请在系统的隐私设置中允许。',
-    microphoneLost: (name) => `麦克风（${name}）已拔出。请重新插上，或另选一个。`,
-    speakerMissing: '未找到扬声器。请接入扬声器或耳机，以便听到患者。',
-    speakerLost: (name) => `扬声器（${name}）已拔出。请重新插上，或另选一个。`,
+    device: {
+      camera: {
+        missing: '未找到摄像头，暂以测试画面代替。接入后会自动使用。',
+        busy: (name) => `摄像头${named(name)}正被其他程序使用。关闭该程序后，画面会自动恢复。`,
+        denied: '系统未允许 Visavis 使用摄像头。请在系统的隐私设置中允许，随后画面会自动出现。',
+        lost: (name) => `摄像头${named(name)}已拔出。重新插上后，画面会自动恢复。`,
+        hung: (name) => `摄像头${named(name)}没有响应。请拔下后重新插上，画面会自动恢复。`,
+        failed: (name) => `摄像头${named(name)}的画面无法使用。请重新插上，或另选一个。`,
+      },
+      microphone: {
+        missing: '未找到麦克风，暂以测试音代替。接入后会自动使用。',
+        busy: (name) => `麦克风${named(name)}正被其他程序使用。关闭该程序后，声音会自动恢复。`,
+        denied: '系统未允许 Visavis 使用麦克风。请在系统的隐私设置中允许，随后声音会自动恢复。',
+        lost: (name) => `麦克风${named(name)}已拔出。请重新插上，或另选一个。`,
+        hung: (name) => `麦克风${named(name)}没有响应。请拔下后重新插上，或另选一个。`,
+        failed: (name) => `麦克风${named(name)}的声音无法使用。请重新插上，或另选一个。`,
+      },
+      speaker: {
+        missing: '未找到扬声器。请接入扬声器或耳机，以便听到患者。',
+        busy: (name) => `扬声器${named(name)}正被其他程序使用。请关闭该程序，或另选一个。`,
+        denied: '系统未允许 Visavis 使用扬声器。请在系统设置中允许，或另选一个。',
+        lost: (name) => `扬声器${named(name)}已拔出。请重新插上，或另选一个。`,
+        hung: (name) => `扬声器${named(name)}没有响应。请拔下后重新插上，或另选一个。`,
+        failed: (name) => `扬声器${named(name)}无法播放声音。请另选一个。`,
+      },
+    },
     mutedButSpeaking: '您已静音但正在讲话。按 M 或按住空格键。',
     portTaken: (program, port, free) => `${port} 正被${program === null ? the(program) : ` ${program} `}占用，${free} 可用。`,
     portTakenNoneFree: (program, port) => `${port} 正被${program === null ? the(program) : ` ${program} `}占用。请关闭该程序，或另选端口。`,

@@ -5,6 +5,7 @@
 
 use crate::{DeviceError, VideoEvent};
 use media::Picture;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -128,7 +129,8 @@ enum End {
 impl Watch {
     fn run(&mut self, answer: &SyncSender<Result<(), DeviceError>>) {
         let mut pause = self.timing.pause;
-        let mut lost = false;
+        // What was said last about its absence.
+        let mut lost = None;
         let mut answered = false;
         loop {
             let opened = self.open();
@@ -149,7 +151,7 @@ impl Watch {
                     drop(answer.send(Err(error)));
                     return;
                 }
-                Err(End::Lost(error)) => tracing::debug!("camera still unavailable: {error}"),
+                Err(End::Lost(error)) => self.lose(error, &mut lost),
             }
             self.release();
             if self.wait(pause) {
@@ -159,10 +161,12 @@ impl Watch {
         }
     }
 
-    fn lose(&mut self, error: DeviceError, lost: &mut bool) {
-        tracing::warn!("camera: {error}");
-        if !*lost {
-            *lost = true;
+    /// Says so, where it is news: a camera that was unplugged may come back with another program.
+    fn lose(&mut self, error: DeviceError, lost: &mut Option<Discriminant<DeviceError>>) {
+        if lost.replace(discriminant(&error)) == Some(discriminant(&error)) {
+            tracing::debug!("camera still unavailable: {error}");
+        } else {
+            tracing::warn!("camera: {error}");
             (self.deliver)(VideoEvent::Lost(error));
         }
     }
@@ -185,14 +189,14 @@ impl Watch {
                 Ok(Message::Stop) => return Err(End::Stopped),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(End::Lost(DeviceError::Lost("it does not answer to opening".into())));
+                    return Err(End::Lost(DeviceError::Hung("it does not answer to opening".into())));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(End::Stopped),
             }
         }
     }
 
-    fn watch(&mut self, lost: &mut bool, pause: &mut Duration) -> End {
+    fn watch(&mut self, lost: &mut Option<Discriminant<DeviceError>>, pause: &mut Duration) -> End {
         let mut last = Instant::now();
         loop {
             let left = (last + self.timing.hung).saturating_duration_since(Instant::now());
@@ -200,7 +204,7 @@ impl Watch {
                 Ok(Message::Picture(g, picture)) if g == self.generation => {
                     last = Instant::now();
                     *pause = self.timing.pause;
-                    if std::mem::take(lost) {
+                    if lost.take().is_some() {
                         (self.deliver)(VideoEvent::Restored);
                     }
                     (self.deliver)(VideoEvent::Picture(picture));
@@ -209,7 +213,7 @@ impl Watch {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return End::Stopped,
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    return End::Lost(DeviceError::Lost("it stopped delivering pictures".into()));
+                    return End::Lost(DeviceError::Hung("it stopped delivering pictures".into()));
                 }
             }
         }

@@ -9,9 +9,10 @@ use cpal::{Data, FromSample, Sample, SampleFormat, SizedSample};
 use media::{MonoTime, Pcm};
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const STAMPS: usize = 512;
 const SILENT: Duration = Duration::from_secs(3);
 /// Opening a stream may take this long.
 const OPEN: Duration = Duration::from_secs(5);
+/// Finding the device and opening it may take this long in all; a driver that takes longer hangs, and its thread is left behind.
+const ANSWER: Duration = Duration::from_secs(8);
 /// Blocks a second.
 const BLOCKS: u32 = 100;
 /// Older than this a capture time is a clock's mistake.
@@ -55,7 +58,15 @@ impl AudioSource for Microphone {
             .name("microphone".into())
             .spawn(move || run(id.as_deref(), &shared, deliver, &answer))
             .map_err(|e| DeviceError::Other(e.to_string()))?;
-        let outcome = opened.recv().unwrap_or_else(|_| Err(DeviceError::Other("the microphone's thread ended".into())));
+        let outcome = match opened.recv_timeout(ANSWER) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Disconnected) => Err(DeviceError::Other("the microphone's thread ended".into())),
+            Err(RecvTimeoutError::Timeout) => {
+                // Nobody can end it; should the driver ever answer, it closes the device and ends by itself.
+                stop.stop();
+                return Err(DeviceError::Hung("it does not answer to opening".into()));
+            }
+        };
         self.run = Some((stop, thread));
         if outcome.is_err() {
             self.stop();
@@ -85,17 +96,19 @@ fn run(
     answer: &SyncSender<Result<(), DeviceError>>,
 ) {
     stop.adopt();
-    let (mut answered, mut lost, mut backoff) = (false, false, Backoff::new());
+    // `lost` is what was said last about its absence.
+    let (mut answered, mut lost, mut backoff) = (false, None, Backoff::new());
     loop {
         match Session::open(id, stop) {
             Ok(mut session) => {
-                if !std::mem::replace(&mut answered, true) {
-                    drop(answer.send(Ok(())));
+                if !std::mem::replace(&mut answered, true) && answer.send(Ok(())).is_err() {
+                    // Too late: it was taken for hung.
+                    return;
                 }
                 let mut heard = false;
                 let end = session.listen(stop, &mut |pcm| {
                     heard = true;
-                    if std::mem::take(&mut lost) {
+                    if lost.take().is_some() {
                         deliver(AudioEvent::Restored);
                     }
                     deliver(AudioEvent::Sound(pcm));
@@ -106,13 +119,17 @@ fn run(
                 if heard {
                     backoff = Backoff::new();
                 }
-                if !std::mem::replace(&mut lost, true) {
-                    deliver(AudioEvent::Lost(error));
-                }
+                lost = Some(discriminant(&error));
+                deliver(AudioEvent::Lost(error));
             }
             Err(error) if !answered => {
                 drop(answer.send(Err(error)));
                 return;
+            }
+            // One that was unplugged may come back with another program.
+            Err(error) if lost.replace(discriminant(&error)) != Some(discriminant(&error)) => {
+                tracing::warn!("microphone: {error}");
+                deliver(AudioEvent::Lost(error));
             }
             Err(error) => tracing::debug!("microphone still unavailable: {error}"),
         }
@@ -214,7 +231,7 @@ impl Session {
                 }
             }
             if last.elapsed() > SILENT {
-                return Err(DeviceError::Lost("it stopped delivering sound".into()));
+                return Err(DeviceError::Hung("it stopped delivering sound".into()));
             }
             stop.park_until(last + SILENT + Duration::from_millis(1));
         }

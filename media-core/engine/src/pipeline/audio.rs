@@ -2,18 +2,17 @@
 //!
 //! Muted, the microphone stays open for the meter and silence is sent; released, there is silence and no meter.
 //!
-//! Belongs here: the thread `audio-encode` and the microphone's keeper. Not here: the track's timeline (`sound_track`), pictures
-//! (`video`).
+//! Belongs here: the thread `audio-encode`, what a microphone is to its keeper. Not here: the keeper (`keeper`, `source`), the
+//! track's timeline (`sound_track`), pictures (`video`).
 
-use super::keeper::{Keeper, Kept, state_of};
 use super::sound_track::{Packet, SoundTrack};
-use super::{AUDIO, DeviceState, OnAir, Outlet, Reports};
+use super::source::{Hardware, KeptSource, Kind, Switched};
+use super::{AUDIO, DeviceState, DeviceStates, OnAir, Outlet, Reports};
 use crate::player::Windows;
 use codec::{Level, LevelMeter};
 use device::synthetic::{SyntheticConfig, SyntheticMicrophone};
-use device::{AudioEvent, AudioSource, DeviceError, Microphone, MonoClock};
+use device::{AudioSource, MonoClock};
 use media::{AccessUnit, ClockRate, CodecParams, MediaTime, Pcm, UnitKind};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -45,9 +44,8 @@ struct Control {
 
 /// Microphone, encoder and their threads.
 pub(crate) struct AudioPipeline {
-    keeper: Keeper<WantMicrophone>,
+    microphone: Switched<WantMicrophone>,
     control: Arc<Control>,
-    want: Mutex<Option<WantMicrophone>>,
 }
 
 impl AudioPipeline {
@@ -55,11 +53,16 @@ impl AudioPipeline {
     ///
     /// # Errors
     /// What the system says where no thread can be started.
-    pub(crate) fn start(outlet: Outlet, windows: Windows, reports: Reports) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        hardware: Arc<dyn Hardware>,
+        outlet: Outlet,
+        windows: Windows,
+        reports: Reports,
+    ) -> std::io::Result<Self> {
         let (blocks, inbox) = sync_channel(WAITING);
         let control = Arc::new(Control::default());
-        let kept = KeptMicrophone { blocks, source: None, reports: reports.clone(), live: Arc::default() };
-        let keeper = Keeper::start("microphone", kept)?;
+        let kept = KeptSource::new(MicrophoneKind { hardware, blocks }, reports.clone());
+        let microphone = Switched::start("microphone", kept)?;
         let encode = Encode {
             control: Arc::clone(&control),
             outlet,
@@ -71,16 +74,12 @@ impl AudioPipeline {
             loud: 0,
         };
         std::thread::Builder::new().name("audio-encode".into()).spawn(move || encode.run(&inbox))?;
-        Ok(Self { keeper, control, want: Mutex::new(None) })
+        Ok(Self { microphone, control })
     }
 
     /// Changes the microphone.
     pub(crate) fn want(&self, id: Option<String>, twin: SyntheticConfig, by_choice: bool) {
-        let want = WantMicrophone { id, twin, by_choice };
-        *self.want.lock() = Some(want.clone());
-        if !self.control.released.load(Ordering::Relaxed) {
-            self.keeper.want(Some(want));
-        }
+        self.microphone.want(WantMicrophone { id, twin, by_choice });
     }
 
     /// Sends silence, or sound again; with `release` the microphone is closed meanwhile.
@@ -88,8 +87,7 @@ impl AudioPipeline {
         self.control.muted.store(muted, Ordering::Relaxed);
         let released = muted && release;
         self.control.released.store(released, Ordering::Relaxed);
-        let want = if released { None } else { self.want.lock().clone() };
-        self.keeper.want(want);
+        self.microphone.release(released);
     }
 
     /// Somebody speaks although the microphone is muted.
@@ -99,7 +97,7 @@ impl AudioPipeline {
 
     /// Looks for the microphone now.
     pub(crate) fn probe(&self) {
-        self.keeper.probe();
+        self.microphone.probe();
     }
 }
 
@@ -109,75 +107,40 @@ impl Drop for AudioPipeline {
     }
 }
 
-struct KeptMicrophone {
+struct MicrophoneKind {
+    hardware: Arc<dyn Hardware>,
     blocks: SyncSender<Pcm>,
-    source: Option<Box<dyn AudioSource>>,
-    reports: Reports,
-    live: Arc<AtomicBool>,
 }
 
-impl KeptMicrophone {
-    fn start(&mut self, mut source: Box<dyn AudioSource>) -> Result<String, DeviceError> {
-        let name = source.name().to_owned();
-        let live = Arc::new(AtomicBool::new(true));
-        let (blocks, reports) = (self.blocks.clone(), self.reports.clone());
-        let (still_live, lost_name) = (Arc::clone(&live), name.clone());
-        source.start(Box::new(move |event| {
-            if !still_live.load(Ordering::Relaxed) {
-                return;
-            }
-            match event {
-                AudioEvent::Sound(pcm) => {
-                    if let Err(TrySendError::Full(_)) = blocks.try_send(pcm) {
-                        tracing::debug!("a block of sound was dropped: the encoder is late");
-                    }
-                }
-                AudioEvent::Lost(error) => {
-                    tracing::warn!(%error, "the microphone was lost");
-                    let state = match state_of(&error) {
-                        DeviceState::Missing | DeviceState::Lost { .. } => {
-                            DeviceState::Lost { name: lost_name.clone() }
-                        }
-                        other => other,
-                    };
-                    reports.update(|s| s.microphone = state);
-                }
-                AudioEvent::Restored => {
-                    reports.update(|s| s.microphone = DeviceState::Open { name: lost_name.clone() });
-                }
-            }
-        }))?;
-        self.close();
-        self.live = live;
-        self.source = Some(source);
-        Ok(name)
-    }
-}
-
-impl Kept for KeptMicrophone {
+impl Kind for MicrophoneKind {
     type Want = WantMicrophone;
+    type Source = Box<dyn AudioSource>;
 
-    fn open(&mut self, want: &WantMicrophone) -> Result<String, DeviceError> {
-        self.start(Box::new(Microphone::new(want.id.clone())))
+    fn real(&self, want: &WantMicrophone) -> Self::Source {
+        self.hardware.microphone(want.id.as_deref())
     }
 
-    fn stand_in(&mut self, want: &WantMicrophone) -> bool {
-        self.start(Box::new(SyntheticMicrophone::new(&want.twin))).is_ok()
+    fn twin(&self, want: &WantMicrophone) -> Self::Source {
+        Box::new(SyntheticMicrophone::new(&want.twin))
     }
 
     fn wants_twin(want: &WantMicrophone) -> bool {
         want.by_choice
     }
 
-    fn close(&mut self) {
-        self.live.store(false, Ordering::Relaxed);
-        if let Some(mut source) = self.source.take() {
-            source.stop();
-        }
+    fn sink(&self) -> Box<dyn FnMut(Pcm) + Send> {
+        let blocks = self.blocks.clone();
+        Box::new(move |pcm| {
+            if let Err(TrySendError::Full(_)) = blocks.try_send(pcm) {
+                tracing::debug!("a block of sound was dropped: the encoder is late");
+            }
+        })
     }
 
-    fn report(&mut self, state: DeviceState) {
-        self.reports.update(|s| s.microphone = state);
+    fn runs(&self, _real: bool) {}
+
+    fn state(states: &mut DeviceStates) -> &mut DeviceState {
+        &mut states.microphone
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// A doctor who plugs a camera in sees it within this; looking costs a few milliseconds.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// Every look at a device that hangs may leave a thread behind, so looks become rarer, down to this.
+const LOOK_AT_HUNG: Duration = Duration::from_secs(60);
 /// Wishes follow each other at the speed of a person's clicks; beyond this only the last would count anyway.
 const WISHES: usize = 16;
 
@@ -55,7 +57,7 @@ impl<W: Clone + PartialEq + Send + 'static> Keeper<W> {
         let (wishes, inbox) = sync_channel(WISHES);
         std::thread::Builder::new()
             .name(name.into())
-            .spawn(move || Keeping { kept, want: None, stands_in: false }.run(&inbox))?;
+            .spawn(move || Keeping { kept, want: None, stands_in: false, pause: LOOK_AGAIN }.run(&inbox))?;
         Ok(Self { wishes })
     }
 
@@ -83,13 +85,15 @@ struct Keeping<K: Kept> {
     want: Option<K::Want>,
     /// The device itself is not open though it is wanted.
     stands_in: bool,
+    /// Until the next look, while that is so.
+    pause: Duration,
 }
 
 impl<K: Kept> Keeping<K> {
     fn run(mut self, inbox: &Receiver<Wish<K::Want>>) {
         loop {
             let wish = if self.stands_in {
-                inbox.recv_timeout(LOOK_AGAIN)
+                inbox.recv_timeout(self.pause)
             } else {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
@@ -113,7 +117,7 @@ impl<K: Kept> Keeping<K> {
 
     fn begin(&mut self) {
         self.kept.close();
-        self.stands_in = false;
+        (self.stands_in, self.pause) = (false, LOOK_AGAIN);
         let Some(want) = self.want.clone() else {
             self.kept.report(DeviceState::Off);
             return;
@@ -131,7 +135,7 @@ impl<K: Kept> Keeping<K> {
                 if matches!(error, DeviceError::Missing(_)) {
                     self.kept.stand_in(&want);
                 }
-                self.kept.report(state_of(&error));
+                self.missed(&error);
             }
         }
     }
@@ -145,18 +149,30 @@ impl<K: Kept> Keeping<K> {
                 tracing::info!(name, "a device is back");
                 self.kept.report(DeviceState::Open { name });
             }
-            Err(error) => self.kept.report(state_of(&error)),
+            Err(error) => self.missed(&error),
         }
+    }
+
+    fn missed(&mut self, error: &DeviceError) {
+        self.pause = match error {
+            DeviceError::Hung(_) => (self.pause * 2).min(LOOK_AT_HUNG),
+            _ => LOOK_AGAIN,
+        };
+        // The error's text is the system's; nobody knows a better name of a device that does not open.
+        self.kept.report(state_of(error, ""));
     }
 }
 
-/// What a person is told about `error`.
-pub(crate) fn state_of(error: &DeviceError) -> DeviceState {
+/// What a person is told about `error` of the device `name`.
+pub(crate) fn state_of(error: &DeviceError, name: &str) -> DeviceState {
+    let name = name.to_owned();
     match error {
-        DeviceError::Missing(_) | DeviceError::Format(_) | DeviceError::Other(_) => DeviceState::Missing,
-        DeviceError::Busy(name) => DeviceState::Busy { name: name.clone() },
+        DeviceError::Missing(_) => DeviceState::Missing,
+        DeviceError::Busy(_) => DeviceState::Busy { name },
         DeviceError::Denied(_) => DeviceState::Denied,
-        DeviceError::Lost(name) => DeviceState::Lost { name: name.clone() },
+        DeviceError::Lost(_) => DeviceState::Lost { name },
+        DeviceError::Hung(_) => DeviceState::Hung { name },
+        DeviceError::Format(_) | DeviceError::Other(_) => DeviceState::Failed { name },
     }
 }
 
@@ -237,10 +253,24 @@ mod tests {
             },
             &["close", "open", "twin", "Missing", "open", "Open { name: \"C920\" }", "close"],
         );
-        check(
-            vec![Err(DeviceError::Busy("C920".into()))],
-            |k| k.want(real()),
-            &["close", "open", "Busy { name: \"C920\" }", "close"],
-        );
+        // Only where there is none does the twin stand in; a device that is there is waited for.
+        let check_wrong = |error: DeviceError, said: &str| {
+            check(
+                vec![Err(error.clone()), Err(error), Ok("C920".into())],
+                |k| {
+                    k.want(real());
+                    k.probe();
+                    k.probe();
+                },
+                &["close", "open", said, "open", said, "open", "Open { name: \"C920\" }", "close"],
+            );
+        };
+        let text = || "in the system's words".to_owned();
+        check_wrong(DeviceError::Busy(text()), "Busy { name: \"\" }");
+        check_wrong(DeviceError::Denied(text()), "Denied");
+        check_wrong(DeviceError::Lost(text()), "Lost { name: \"\" }");
+        check_wrong(DeviceError::Hung(text()), "Hung { name: \"\" }");
+        check_wrong(DeviceError::Format(text()), "Failed { name: \"\" }");
+        check_wrong(DeviceError::Other(text()), "Failed { name: \"\" }");
     }
 }

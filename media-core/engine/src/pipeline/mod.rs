@@ -1,7 +1,7 @@
 //! From camera and microphone to the path of the visit.
 //!
 //! Camera pictures become the own picture beside the patient's and, in a visit, access units; sound becomes the meter's level and,
-//! in a visit, Opus packets. Each device has a keeper (`keeper`) that opens, replaces and takes it back; each track has a thread
+//! in a visit, Opus packets. Each device has a keeper (`keeper`, `source`) that opens, replaces and takes it back; each track has a thread
 //! of its own (`video`, `audio`), so that a device that hangs stops nothing but itself. Both tracks count their time from one
 //! zero, the start of the visit.
 //!
@@ -11,6 +11,7 @@
 mod audio;
 mod keeper;
 mod sound_track;
+mod source;
 mod speaker;
 mod video;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub(crate) use audio::AudioPipeline;
+pub(crate) use source::{Hardware, Plugged};
 pub(crate) use speaker::SpeakerPipeline;
 pub(crate) use video::VideoPipeline;
 
@@ -79,6 +81,35 @@ pub enum DeviceState {
         /// For people.
         name: String,
     },
+    /// It is there and does not answer.
+    Hung {
+        /// For people.
+        name: String,
+    },
+    /// It is there and gives nothing that can be used.
+    Failed {
+        /// For people.
+        name: String,
+    },
+}
+
+impl DeviceState {
+    /// The device's name, where the state speaks of one device.
+    pub(crate) const fn name_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Open { name }
+            | Self::Busy { name }
+            | Self::Lost { name }
+            | Self::Hung { name }
+            | Self::Failed { name } => Some(name),
+            Self::Synthetic | Self::Off | Self::Missing | Self::Denied => None,
+        }
+    }
+
+    /// Is it neither in use nor given up by choice?
+    pub(crate) const fn is_wrong(&self) -> bool {
+        !matches!(self, Self::Open { .. } | Self::Synthetic | Self::Off)
+    }
 }
 
 /// What is wanted of the devices.
@@ -191,6 +222,7 @@ impl Pipeline {
     /// # Errors
     /// What the system says where no thread can be started.
     pub(crate) fn start(
+        hardware: Arc<dyn Hardware>,
         wanted: &Wanted,
         synthetic: Synthetic,
         windows: &Windows,
@@ -198,9 +230,9 @@ impl Pipeline {
         bell: Arc<Notify>,
     ) -> std::io::Result<Self> {
         let (reports, outlet) = (Reports::new(bell), Outlet::default());
-        let video = VideoPipeline::start(outlet.clone(), windows.clone(), reports.clone())?;
-        let audio = AudioPipeline::start(outlet.clone(), windows.clone(), reports.clone())?;
-        let speaker = SpeakerPipeline::start(sound.clone(), reports.clone())?;
+        let video = VideoPipeline::start(Arc::clone(&hardware), outlet.clone(), windows.clone(), reports.clone())?;
+        let audio = AudioPipeline::start(Arc::clone(&hardware), outlet.clone(), windows.clone(), reports.clone())?;
+        let speaker = SpeakerPipeline::start(hardware, sound.clone(), reports.clone())?;
         let origin = device::MonoClock::now();
         let pipeline = Self { video, audio, speaker, outlet, reports, synthetic, origin };
         pipeline.apply(wanted);

@@ -3,10 +3,11 @@
 //! Belongs here: the speaker's keeper. Not here: what is played (`player::sound`).
 
 use super::keeper::{Keeper, Kept};
+use super::source::Hardware;
 use super::{DeviceState, Reports};
 use crate::player::{SoundBuffer, SpeakerFeed};
 use device::synthetic::SyntheticSpeaker;
-use device::{AudioSink, DeviceError, SinkEvent, Speaker};
+use device::{AudioSink, DeviceError, SinkEvent};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +23,9 @@ impl SpeakerPipeline {
     ///
     /// # Errors
     /// What the system says where no thread can be started.
-    pub(crate) fn start(sound: SoundBuffer, reports: Reports) -> std::io::Result<Self> {
+    pub(crate) fn start(hardware: Arc<dyn Hardware>, sound: SoundBuffer, reports: Reports) -> std::io::Result<Self> {
         let sink = Arc::new(Mutex::new(None));
-        let keeper = Keeper::start("speaker", KeptSpeaker { sound, sink: Arc::clone(&sink), reports })?;
+        let keeper = Keeper::start("speaker", KeptSpeaker { hardware, sound, sink: Arc::clone(&sink), reports })?;
         Ok(Self { keeper, sink })
     }
 
@@ -45,6 +46,7 @@ impl SpeakerPipeline {
 }
 
 struct KeptSpeaker {
+    hardware: Arc<dyn Hardware>,
     sound: SoundBuffer,
     sink: Arc<Mutex<Option<Box<dyn AudioSink>>>>,
     reports: Reports,
@@ -88,7 +90,7 @@ impl Kept for KeptSpeaker {
     type Want = Option<String>;
 
     fn open(&mut self, want: &Option<String>) -> Result<String, DeviceError> {
-        self.start(Box::new(Speaker::new(want.clone())))
+        self.start(self.hardware.speaker(want.as_deref()))
     }
 
     /// A sink nobody hears keeps the patient's sound draining and its meter alive.

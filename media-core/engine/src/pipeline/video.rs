@@ -3,18 +3,15 @@
 //! Belongs here: the thread `video-encode`, what is encoded when (pictures, or the still card where there are none), key pictures
 //! and bitrate on demand. Not here: sound (`audio`), when a device is opened (`keeper`).
 
-use super::keeper::{Keeper, Kept, state_of};
-use super::{AUDIO, DeviceState, OnAir, Outlet, Reports, VIDEO, Wanted};
+use super::source::{Hardware, KeptSource, Kind, Switched};
+use super::{AUDIO, DeviceState, DeviceStates, OnAir, Outlet, Reports, VIDEO, Wanted};
 use crate::player::Windows;
 use codec::{EncoderConfig, Fit, H264Encoder, scale};
 use device::synthetic::{SyntheticCamera, SyntheticConfig, still_card};
-use device::{
-    Camera, CameraConfig, DeviceError, LatestReceiver, LatestSender, MonoClock, VideoEvent, VideoSource, latest,
-};
+use device::{CameraConfig, LatestReceiver, LatestSender, MonoClock, VideoSource, latest};
 use media::{AccessUnit, ClockRate, CodecParams, H264Unit, MonoTime, OpusParams, Picture, Track, TrackSet, UnitKind};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The own picture beside the patient's: larger than it is ever drawn, small enough to be sent as it is.
@@ -28,7 +25,7 @@ const KEY_EVERY: Duration = Duration::from_secs(1);
 /// A wish for a lower bitrate holds this long after it was last heard.
 const BITRATE_HOLDS: Duration = Duration::from_secs(5);
 
-/// What the camera's keeper is told.
+/// What is wanted of the camera.
 #[derive(Debug, Clone, PartialEq)]
 struct WantCamera {
     camera: CameraConfig,
@@ -48,9 +45,8 @@ struct Control {
 
 /// Camera, encoder and their threads.
 pub(crate) struct VideoPipeline {
-    keeper: Keeper<WantCamera>,
+    camera: Switched<WantCamera>,
     control: Arc<Mutex<Control>>,
-    want: Mutex<Option<WantCamera>>,
 }
 
 impl VideoPipeline {
@@ -58,19 +54,18 @@ impl VideoPipeline {
     ///
     /// # Errors
     /// What the system says where no thread can be started.
-    pub(crate) fn start(outlet: Outlet, windows: Windows, reports: Reports) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        hardware: Arc<dyn Hardware>,
+        outlet: Outlet,
+        windows: Windows,
+        reports: Reports,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = latest();
         let config = EncoderConfig::new(640, 480, 30, 1_200_000);
         let control =
             Arc::new(Mutex::new(Control { config, off: false, mirrored: false, encode_ms: None, stop: false }));
-        let kept = KeptCamera {
-            pictures: Arc::new(sender),
-            source: None,
-            control: Arc::clone(&control),
-            reports,
-            live: Arc::default(),
-        };
-        let keeper = Keeper::start("camera", kept)?;
+        let kind = CameraKind { hardware, pictures: Arc::new(sender), control: Arc::clone(&control) };
+        let camera = Switched::start("camera", KeptSource::new(kind, reports))?;
         let encode = Encode {
             control: Arc::clone(&control),
             outlet,
@@ -80,7 +75,7 @@ impl VideoPipeline {
             last_card: None,
         };
         std::thread::Builder::new().name("video-encode".into()).spawn(move || encode.run(&receiver))?;
-        Ok(Self { keeper, control, want: Mutex::new(None) })
+        Ok(Self { camera, control })
     }
 
     /// Changes camera, size, rate or bitrate.
@@ -94,24 +89,19 @@ impl VideoPipeline {
             gop: wanted.fps.saturating_mul(4),
             ..EncoderConfig::new(wanted.width, wanted.height, wanted.fps, wanted.bitrate)
         };
-        let off = control.off;
         drop(control);
-        *self.want.lock() = Some(want.clone());
-        if !off {
-            self.keeper.want(Some(want));
-        }
+        self.camera.want(want);
     }
 
     /// Releases the camera, or takes it again.
     pub(crate) fn set_off(&self, off: bool) {
         self.control.lock().off = off;
-        let want = if off { None } else { self.want.lock().clone() };
-        self.keeper.want(want);
+        self.camera.release(off);
     }
 
     /// Looks for the camera now.
     pub(crate) fn probe(&self) {
-        self.keeper.probe();
+        self.camera.probe();
     }
 
     /// What encoding a picture takes, in milliseconds.
@@ -126,71 +116,39 @@ impl Drop for VideoPipeline {
     }
 }
 
-struct KeptCamera {
+struct CameraKind {
+    hardware: Arc<dyn Hardware>,
     pictures: Arc<LatestSender>,
-    source: Option<Box<dyn VideoSource>>,
     control: Arc<Mutex<Control>>,
-    reports: Reports,
-    /// Which source's events count: a device that was replaced reports nothing more.
-    live: Arc<AtomicBool>,
 }
 
-impl KeptCamera {
-    fn start(&mut self, mut source: Box<dyn VideoSource>, mirrored: bool) -> Result<String, DeviceError> {
-        let name = source.name().to_owned();
-        let (pictures, reports, live) =
-            (Arc::clone(&self.pictures), self.reports.clone(), Arc::new(AtomicBool::new(true)));
-        let (still_live, lost_name) = (Arc::clone(&live), name.clone());
-        source.start(Box::new(move |event| {
-            if !still_live.load(Ordering::Relaxed) {
-                return;
-            }
-            match event {
-                VideoEvent::Picture(picture) => pictures.send(picture),
-                VideoEvent::Lost(error) => {
-                    tracing::warn!(%error, "the camera was lost");
-                    let state = match state_of(&error) {
-                        DeviceState::Missing => DeviceState::Lost { name: lost_name.clone() },
-                        DeviceState::Lost { .. } => DeviceState::Lost { name: lost_name.clone() },
-                        other => other,
-                    };
-                    reports.update(|s| s.camera = state);
-                }
-                VideoEvent::Restored => reports.update(|s| s.camera = DeviceState::Open { name: lost_name.clone() }),
-            }
-        }))?;
-        self.close();
-        self.live = live;
-        self.source = Some(source);
-        self.control.lock().mirrored = mirrored;
-        Ok(name)
-    }
-}
-
-impl Kept for KeptCamera {
+impl Kind for CameraKind {
     type Want = WantCamera;
+    type Source = Box<dyn VideoSource>;
 
-    fn open(&mut self, want: &WantCamera) -> Result<String, DeviceError> {
-        self.start(Box::new(Camera::new(want.camera.clone())), true)
+    fn real(&self, want: &WantCamera) -> Self::Source {
+        self.hardware.camera(&want.camera)
     }
 
-    fn stand_in(&mut self, want: &WantCamera) -> bool {
-        self.start(Box::new(SyntheticCamera::new(want.twin)), false).is_ok()
+    fn twin(&self, want: &WantCamera) -> Self::Source {
+        Box::new(SyntheticCamera::new(want.twin))
     }
 
     fn wants_twin(want: &WantCamera) -> bool {
         want.by_choice
     }
 
-    fn close(&mut self) {
-        self.live.store(false, Ordering::Relaxed);
-        if let Some(mut source) = self.source.take() {
-            source.stop();
-        }
+    fn sink(&self) -> Box<dyn FnMut(Picture) + Send> {
+        let pictures = Arc::clone(&self.pictures);
+        Box::new(move |picture| pictures.send(picture))
     }
 
-    fn report(&mut self, state: DeviceState) {
-        self.reports.update(|s| s.camera = state);
+    fn runs(&self, real: bool) {
+        self.control.lock().mirrored = real;
+    }
+
+    fn state(states: &mut DeviceStates) -> &mut DeviceState {
+        &mut states.camera
     }
 }
 

@@ -3,12 +3,19 @@
  *
  * Belongs here: device states to the key of one honest sentence. Not here: the sentences (`i18n/`).
  */
-import type { DeviceState } from '../../generated/bindings';
+import type { DeviceKind, DeviceState, Notice } from '../../generated/bindings';
 import type { Dictionary } from '../../i18n/index.svelte';
 
 export type Readiness = keyof Dictionary['home']['readiness'];
 
-export function readiness(camera: DeviceState, microphone: DeviceState): Readiness {
+/** Is something wrong with it, so that a notice speaks of it? */
+export function isAmiss(device: DeviceKind, notices: readonly Notice[]): boolean {
+  return notices.some((n) => n.kind === 'device' && n.device === device);
+}
+
+export function readiness(camera: DeviceState, microphone: DeviceState, notices: readonly Notice[]): Readiness {
+  const chosen = (device: DeviceKind, state: DeviceState) => state.kind === 'synthetic' && !isAmiss(device, notices);
+  if (chosen('camera', camera) && chosen('microphone', microphone)) return 'test';
   const sees = camera.kind === 'open' ? 'you' : camera.kind === 'synthetic' ? 'card' : 'nothing';
   const hears = microphone.kind === 'open' ? 'you' : microphone.kind === 'synthetic' ? 'beep' : 'nothing';
   return `${sees}-${hears}`;
@@ -19,7 +26,7 @@ export function deviceLine(t: Dictionary, which: 'camera' | 'microphone' | 'spea
   const d = t.devices;
   switch (state.kind) {
     case 'open':
-      return state.name;
+      return state.name === '' ? d.open : state.name;
     case 'synthetic':
       return { camera: d.testCard, microphone: d.testTone, speaker: d.silentSpeaker }[which];
     case 'off':
@@ -32,5 +39,15 @@ export function deviceLine(t: Dictionary, which: 'camera' | 'microphone' | 'spea
       return d.denied;
     case 'lost':
       return d.lost(state.name);
+    case 'hung':
+      return d.hung(state.name);
+    case 'failed':
+      return d.failed(state.name);
   }
+}
+
+/** How a tile marks a device: `none` for one that is given up, or replaced, by choice. */
+export function deviceMark(device: DeviceKind, state: DeviceState, notices: readonly Notice[]): 'ok' | 'look' | 'none' {
+  if (state.kind === 'open') return 'ok';
+  return isAmiss(device, notices) ? 'look' : 'none';
 }

@@ -3,7 +3,7 @@
  *
  * Belongs here: rules a user can be told about while typing. Not here: whether a port is free or a server answers (the shell).
  */
-import type { Ports } from '../../generated/bindings';
+import type { Ports, ServerPorts } from '../../generated/bindings';
 import type { Dictionary } from '../../i18n/index.svelte';
 
 type Problem = string | null;
@@ -29,6 +29,25 @@ export function port(t: Dictionary, text: string, which: keyof Ports, ports: Por
   if (!TCP.includes(which)) return null;
   const met = TCP.find((other) => other !== which && ports[other] === value);
   return met === undefined ? null : t.settings.invalid.portSame(t.settings.portNames[met]);
+}
+
+const SERVER: Record<keyof ServerPorts, keyof Ports> = { whip: 'webrtcHttp', rtmp: 'rtmp', hls: 'hls' };
+
+/** A port of a server elsewhere; each of its services has one of its own. */
+export function serverPort(t: Dictionary, text: string, which: keyof ServerPorts, ports: ServerPorts): Problem {
+  const value = wholeNumber(text);
+  if (value === null || value < 1 || value > 65535) return t.settings.invalid.port;
+  // HLS and WHIP may share one behind a proxy; RTMP is no HTTP.
+  const met = (['whip', 'rtmp', 'hls'] as const).find((other) => other !== which && (which === 'rtmp' || other === 'rtmp') && ports[other] === value);
+  return met === undefined ? null : t.settings.invalid.portSame(t.settings.portNames[SERVER[met]]);
+}
+
+/** Does the address say itself where WHIP is? A port copied from an RTMP address does not. */
+export function namesItsPort(address: string, ports: ServerPorts): boolean {
+  const trimmed = address.trim();
+  if (/^https?:\/\//i.test(trimmed)) return true;
+  const named = HOST.exec(trimmed)?.[4];
+  return named !== undefined && Number(named) !== ports.rtmp;
 }
 
 /** What openh264 and a home uplink both carry. */

@@ -154,7 +154,7 @@ impl ServerLink {
         self.retry.notify_waiters();
     }
 
-    /// Ends both directions at once. What is left to do is to tell the server, which is done when the answer completes, or has
+    /// Ends both directions at once. What is left to do is to tell the server, which is done when this completes, or has
     /// taken as long as anybody waits for it.
     pub(crate) fn stop(self) -> impl Future<Output = ()> + Send + use<> {
         drop(self.stop);

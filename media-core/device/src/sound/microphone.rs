@@ -113,7 +113,6 @@ fn run(
                     }
                     deliver(AudioEvent::Sound(pcm));
                 });
-                drop(session);
                 let Err(error) = end else { return };
                 tracing::warn!("microphone: {error}");
                 if heard {
@@ -121,6 +120,8 @@ fn run(
                 }
                 lost = Some(discriminant(&error));
                 deliver(AudioEvent::Lost(error));
+                // Only now: closing a stream asks a sound server that may hang.
+                drop(session);
             }
             Err(error) if !answered => {
                 drop(answer.send(Err(error)));

@@ -1,4 +1,5 @@
-//! The origin over a bare hub. Media time is as fast as the machine; waits are short and their ends are conditions.
+//! The origin over a bare hub. Media time is as fast as the machine, and waits take none: the runtime's clock stands still and
+//! goes on to the next timer when nobody has anything to do.
 
 use super::*;
 use crate::access::{AccessRequest, Open, Refusal, Verdict};
@@ -193,12 +194,6 @@ async fn ask(router: Router, method: &str, url: &str) -> Answer {
     Answer { status: parts.status, headers: parts.headers, body }
 }
 
-/// Waits as little as a test can bear.
-fn hasty() -> HlsConfig {
-    let short = Duration::from_millis(300);
-    HlsConfig { first_wait: short, least_hold: short, farewell: short, ..HlsConfig::default() }
-}
-
 /// Waits for a condition; a test that waits for ever is ended by the runner.
 async fn until(done: impl Fn() -> bool) {
     while !done() {
@@ -220,7 +215,7 @@ fn segments(playlist: &str) -> Vec<String> {
     playlist.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_path_is_played() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     studio.run(500).await;
@@ -259,7 +254,7 @@ async fn a_path_is_played() {
     assert!(state.path == name() && state.outbound_bytes > 0 && state.kept_bytes > 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn head_tells_the_truth() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let began = tokio::time::Instant::now();
@@ -278,19 +273,19 @@ async fn head_tells_the_truth() {
     assert_eq!(studio.ask("HEAD", "/live/cam/000000000000_seg1.mp4").await.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_publishes() {
-    let studio = Studio::with(&[aac()], hasty(), Arc::new(Open));
+    let studio = Studio::new(&[aac()]);
     let began = tokio::time::Instant::now();
     let answer = studio.get("/nobody/index.m3u8").await;
     assert_eq!((answer.status, answer.header(header::CACHE_CONTROL)), (StatusCode::NOT_FOUND, "no-store"));
-    assert!(began.elapsed() >= hasty().first_wait, "held for a publisher that may come");
+    assert!(began.elapsed() >= HlsConfig::default().first_wait, "held for a publisher that may come");
     for url in ["/nobody/0_seg1.mp4", "/x.ts", "/live/cam/whip", "/"] {
         assert_eq!(studio.get(url).await.status, StatusCode::NOT_FOUND, "{url}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reader_may_come_first() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     studio.publisher = None;
@@ -307,9 +302,9 @@ fn next_of(playlist: &str) -> (u64, usize) {
     (first + segments(playlist).len() as u64, open.matches("#EXT-X-PART:").count())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reload_is_held() {
-    let mut studio = Studio::with(&[picture(0x0d), aac()], hasty(), Arc::new(Open));
+    let mut studio = Studio::new(&[picture(0x0d), aac()]);
     studio.run(500).await;
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
     studio.run(2600).await;
@@ -342,9 +337,9 @@ async fn a_reload_is_held() {
     assert!(began.elapsed() >= Duration::from_secs(3), "three target durations");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn held_requests_are_bounded() {
-    let config = HlsConfig { max_held: 2, ..hasty() };
+    let config = HlsConfig { max_held: 2, ..HlsConfig::default() };
     let studio = Studio::with(&[aac()], config, Arc::new(Open));
     let asks: Vec<_> =
         (0..3).map(|_| tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"))).collect();
@@ -355,7 +350,7 @@ async fn held_requests_are_bounded() {
     assert_eq!(statuses.iter().filter(|s| **s == StatusCode::SERVICE_UNAVAILABLE).count(), 3, "{statuses:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sound_alone_and_opus() {
     for track in [aac(), opus()] {
         let mut studio = Studio::new(std::slice::from_ref(&track));
@@ -369,7 +364,7 @@ async fn sound_alone_and_opus() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn parameters_change() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
@@ -387,7 +382,7 @@ async fn parameters_change() {
     assert!(studio.get("/live/cam/index.m3u8").await.text().contains("avc1.42c01f"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_publisher_comes_back() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
@@ -403,7 +398,7 @@ async fn the_publisher_comes_back() {
     assert!(segments(&playlist).starts_with(&before), "the same muxer goes on");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_long_gop_is_shown_before_its_end() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     studio.gop = 300;
@@ -425,7 +420,7 @@ async fn a_long_gop_is_shown_before_its_end() {
     assert!(segments(&playlist).len() == 2 && playlist.matches("INDEPENDENT=YES").count() == 2, "{playlist}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_frame_is_asked_for_when_none_comes() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     studio.gop = 1_000_000;
@@ -437,7 +432,7 @@ async fn a_key_frame_is_asked_for_when_none_comes() {
     assert_eq!(asked.await.unwrap().status, StatusCode::OK);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn sound_does_not_wait_for_pictures() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
@@ -451,7 +446,7 @@ async fn sound_does_not_wait_for_pictures() {
     assert!(next_of(&studio.playlist().await).0 > after);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_announced_picture_that_does_not_come() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
@@ -473,9 +468,9 @@ async fn a_muxer_closes_when_nobody_asks() {
     assert!(studio.hub.path(&name()).unwrap().readers.is_empty(), "the path has lost its reader");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_end_is_told() {
-    let mut studio = Studio::with(&[picture(0x0d), aac()], hasty(), Arc::new(Open));
+    let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
     studio.run(2000).await;
     asked.await.unwrap();
@@ -491,7 +486,7 @@ async fn the_end_is_told() {
     until(|| studio.state.muxers().is_empty()).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_slow_client_holds_one_part() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
@@ -504,7 +499,7 @@ async fn a_slow_client_holds_one_part() {
     assert!(to_bytes(slow.into_body(), usize::MAX).await.is_err(), "what has left the window is not kept for anybody");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn credentials_are_asked_for_and_carried() {
     let mut studio = Studio::with(&[picture(0x0d), aac()], HlsConfig::default(), Arc::new(Token));
     studio.run(2000).await;
@@ -527,7 +522,7 @@ async fn credentials_are_asked_for_and_carried() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pages_of_other_origins() {
     let studio = Studio::new(&[aac()]);
     let preflight = studio.ask("OPTIONS", "/live/cam/stream.m3u8").await;

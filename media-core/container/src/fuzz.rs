@@ -2,8 +2,9 @@
 
 use crate::flv::{self, Demuxer, Event, FileReader, Muxer, Signalling, Tag};
 use crate::fmp4;
+use crate::mpegts;
 use bytes::Bytes;
-use media::{AccessUnit, LengthPrefixed, Track, TrackSet};
+use media::{AccessUnit, LengthPrefixed, Track, TrackSet, UnitKind};
 
 /// An FLV file, or bare tags: what comes out is well framed, and goes through the muxer and back unchanged.
 pub fn fuzz_flv(data: &[u8]) {
@@ -72,6 +73,62 @@ fn rewrite<'a>(track: &Track, units: impl Iterator<Item = &'a AccessUnit>) {
     assert!(again.iter().map(|u| u.dts).is_sorted_by(|a, b| a < b), "decode times rise");
 }
 
+/// A transport stream: the same units in whatever pieces it comes, well framed; and they go through the muxer and back.
+pub fn fuzz_mpegts(data: &[u8]) {
+    let (tracks, units) = demux_ts(data, data.len().max(1));
+    let (_, pieces) = demux_ts(data, 97);
+    assert!(payloads(&units).eq(payloads(&pieces)), "pieces make no difference");
+    for unit in &units {
+        check_framing(unit);
+    }
+    for track in &tracks {
+        let same = |unit: &&AccessUnit| unit.track == track.id && unit.params == track.params;
+        // A decoder, and a demuxer, begins with a key picture.
+        remux(track, units.iter().filter(same).skip_while(|unit| unit.is_video() && !unit.is_key()));
+    }
+}
+
+fn remux<'a>(track: &Track, units: impl Iterator<Item = &'a AccessUnit>) {
+    let units: Vec<_> = units.collect();
+    let Some(first) = units.first() else { return };
+    let Ok(mut muxer) = mpegts::Muxer::new(&TrackSet::new([track.clone()]), first.dts) else { return };
+    let (mut out, mut written) = (Vec::new(), Vec::new());
+    for unit in units {
+        if muxer.write(unit, &mut out).is_ok() {
+            written.push(unit.clone());
+        }
+    }
+    muxer.flush(&mut out);
+    let (_, again) = demux_ts(&out, out.len().max(1));
+    assert!(payloads(&written).eq(payloads(&again)), "what we write reads back");
+}
+
+fn payloads(units: &[AccessUnit]) -> impl Iterator<Item = (UnitKind, &Bytes)> {
+    units.iter().map(|unit| (unit.kind, &unit.payload))
+}
+
+/// Every track that was announced, and every unit.
+fn demux_ts(data: &[u8], piece: usize) -> (Vec<Track>, Vec<AccessUnit>) {
+    let mut demuxer = mpegts::Demuxer::new();
+    let (mut tracks, mut units) = (Vec::new(), Vec::new());
+    let mut events: Vec<_> = data.chunks(piece).flat_map(|piece| demuxer.push(piece)).collect();
+    events.extend(demuxer.end());
+    for event in events {
+        match event {
+            mpegts::Event::Tracks(set) => {
+                for track in &set {
+                    if !tracks.contains(track) {
+                        tracks.push(track.clone());
+                    }
+                }
+            }
+            mpegts::Event::Unit(unit) => units.push(unit),
+            mpegts::Event::Skipped(_) => {}
+        }
+    }
+    (tracks, units)
+}
+
 fn heard(demuxer: &mut Demuxer, message: &flv::Message) -> Vec<AccessUnit> {
     let events = demuxer.push(message.kind, message.timestamp, &message.body()).expect("what we write reads back");
     let unit = |event| match event {
@@ -92,7 +149,7 @@ fn check_framing(unit: &AccessUnit) {
 mod tests {
     use super::*;
     use crate::testing::{av, unit};
-    use media::{ClockRate, MediaTime, TrackId, UnitKind};
+    use media::{ClockRate, MediaTime, TrackId};
     use proptest::prelude::*;
 
     /// Every file of `media-core/fuzz/corpus/NAME`, where the fuzzer left some.
@@ -133,8 +190,29 @@ mod tests {
         out
     }
 
+    /// Pictures with sound in each of its codecs; and a stranger's.
+    fn ts_seeds() -> Vec<Vec<u8>> {
+        let (video, aac) = (av().get(TrackId(0)).unwrap().clone(), av().get(TrackId(1)).unwrap().clone());
+        let ours = [aac, crate::testing::opus()].map(|sound| {
+            let mut muxer =
+                mpegts::Muxer::new(&TrackSet::new([video.clone(), sound.clone()]), MediaTime::new(0, ClockRate::MILLI))
+                    .unwrap();
+            let mut out = Vec::new();
+            for i in 0..4 {
+                let kind = if i == 0 { UnitKind::Key } else { UnitKind::Delta };
+                muxer.write(&unit(&video, kind, i * 3000, i * 3000, &[7; 200]), &mut out).unwrap();
+                muxer.write(&unit(&sound, UnitKind::Audio, i * 1024, i * 1024, &[0xFC, 1, 2]), &mut out).unwrap();
+            }
+            out
+        });
+        let theirs = include_bytes!("../tests/ffmpeg-ts.bin").to_vec();
+        ours.into_iter().chain([theirs]).collect()
+    }
+
     #[test]
     fn seeds_and_corpus() {
+        ts_seeds().iter().for_each(|seed| fuzz_mpegts(seed));
+        replay("mpegts", fuzz_mpegts);
         fuzz_flv(&flv_seed());
         fuzz_fmp4(&fmp4_seed());
         replay("flv", fuzz_flv);
@@ -158,12 +236,14 @@ mod tests {
         fn noise_is_survived(data in prop::collection::vec(any::<u8>(), 0..300)) {
             fuzz_flv(&data);
             fuzz_fmp4(&data);
+            fuzz_mpegts(&data);
         }
 
         #[test]
         fn damage_is_survived(damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..12)) {
             fuzz_flv(&damaged(&flv_seed(), &damage));
             fuzz_fmp4(&damaged(&fmp4_seed(), &damage));
+            ts_seeds().iter().for_each(|seed| fuzz_mpegts(&damaged(seed, &damage)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Containers: bytes to access units and back.
 //!
-//! Belongs here: FLV (files, HTTP-FLV, and the message bodies that RTMP shares with it) and fragmented MP4 (HLS, recordings).
+//! Belongs here: FLV (files, HTTP-FLV, and the message bodies that RTMP shares with it), fragmented MP4 (HLS, recordings) and
+//! MPEG-TS (HLS, UDP, SRT).
 //! Not here: sockets and files (`relay`), RTMP chunks and commands (`proto::rtmp`), playlists (`proto::hls`), what NAL
 //! units, AudioSpecificConfig and OpusHead say (`media`).
 #![forbid(unsafe_code)]
@@ -10,5 +11,6 @@ pub mod flv;
 pub mod fmp4;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod mpegts;
 #[cfg(test)]
 mod testing;

@@ -149,6 +149,26 @@ impl AacParams {
         Self::FRAME * (self.rate.hz() / self.core_rate.hz()).clamp(1, 2)
     }
 
+    /// The ADTS header (ISO/IEC 14496-3 §1.A.2) of a raw frame of `length` bytes. It names the core coder: SBR and PS show in
+    /// the frames themselves. `None` where ADTS has no word for the rate or the channels, or the frame is too long for it.
+    pub fn adts_header(&self, length: usize) -> Option<[u8; 7]> {
+        let mut bits = Bits::new(&self.config);
+        object_type(&mut bits).ok()?;
+        let index = u8::try_from(bits.take(4)?).ok().filter(|&index| usize::from(index) < RATES.len())?;
+        let channels = u8::try_from(bits.take(4)?).ok().filter(|channels| (1..=7).contains(channels))?;
+        let [high, low] = u16::try_from(length + 7).ok().filter(|&total| total < 1 << 13)?.to_be_bytes();
+        // No CRC; profile 1 is LC; buffer fullness 0x7FF says that the rate varies; one raw block.
+        Some([
+            0xFF,
+            0xF1,
+            1 << 6 | index << 2 | channels >> 2,
+            channels << 6 | high >> 3,
+            high << 5 | low >> 3,
+            low << 5 | 0x1F,
+            0xFC,
+        ])
+    }
+
     /// The RFC 6381 name, such as `mp4a.40.2`.
     pub fn codec_string(&self) -> String {
         let object = match self.object {
@@ -189,12 +209,18 @@ pub struct Adts {
 pub struct AdtsFrames {
     bytes: Bytes,
     at: usize,
+    broken: bool,
 }
 
 impl AdtsFrames {
     /// The frames in `bytes`.
     pub const fn new(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, broken: false }
+    }
+
+    /// Bytes of the whole frames that were taken.
+    pub const fn position(&self) -> usize {
+        self.at
     }
 
     fn parse(&mut self) -> Result<Adts, AacError> {
@@ -220,13 +246,11 @@ impl Iterator for AdtsFrames {
 
     /// After an error the rest is given up.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
+        if self.broken || self.at >= self.bytes.len() {
             return None;
         }
         let frame = self.parse();
-        if frame.is_err() {
-            self.at = self.bytes.len();
-        }
+        self.broken = frame.is_err();
         Some(frame)
     }
 }
@@ -266,5 +290,12 @@ mod tests {
         let got: Vec<_> = AdtsFrames::new(two.into()).collect::<Result<_, _>>().unwrap();
         assert_eq!(got.len(), 2);
         assert_eq!((&got[0].frame[..], got[0].params.rate().hz()), (&[1_u8, 2][..], 48_000));
+        let header = AacParams::lc(48_000, 2).unwrap().adts_header(2).unwrap();
+        assert_eq!(header, frame[..7]);
+        assert!(AacParams::lc(12_345, 2).unwrap().adts_header(2).is_none(), "no index");
+        let he = AacParams::parse(Bytes::from_static(&[0x2B, 0x11, 0x88, 0x00])).unwrap();
+        let read = AdtsFrames::new([&he.adts_header(1).unwrap()[..], &[7]].concat().into()).next().unwrap().unwrap();
+        assert_eq!(read.params.rate().hz(), 24_000, "the core's rate");
+        assert!(he.adts_header(8185).is_none() && he.adts_header(8184).is_some());
     }
 }

@@ -28,6 +28,9 @@ pub enum NalError {
 /// Level 5.2 at 1200-byte slices stays below this; anything above is hostile.
 pub(crate) const MAX_NALS: usize = 8192;
 
+/// An access unit delimiter that allows every slice type (§7.3.2.4).
+pub(crate) const ACCESS_UNIT_DELIMITER: &[u8] = &[9, 0xF0];
+
 /// What a NAL unit is, by `nal_unit_type` (ITU-T H.264 table 7-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NalKind {

@@ -4,7 +4,7 @@
 //! how a publisher's times are mended (`hub`).
 
 use crate::monotonic::MonoTime;
-use crate::nal::{LengthPrefixed, append_annex_b};
+use crate::nal::{ACCESS_UNIT_DELIMITER, LengthPrefixed, append_annex_b};
 use crate::time::MediaTime;
 use crate::track::{CodecParams, TrackId};
 use bytes::Bytes;
@@ -76,6 +76,21 @@ impl AccessUnit {
             append_annex_b(&mut out, nal);
         }
         out
+    }
+}
+
+impl AccessUnit {
+    /// Appends [`Self::annex_b`] behind an access unit delimiter, without which nothing in MPEG-TS says where a picture begins
+    /// (ISO/IEC 13818-1 §2.14.1).
+    pub fn append_delimited_annex_b(&self, out: &mut Vec<u8>) {
+        out.reserve(self.payload.len() + 64);
+        append_annex_b(out, ACCESS_UNIT_DELIMITER);
+        if let (UnitKind::Key, CodecParams::H264(params)) = (self.kind, &*self.params) {
+            out.extend_from_slice(&params.annex_b());
+        }
+        for nal in self.nals() {
+            append_annex_b(out, nal);
+        }
     }
 }
 

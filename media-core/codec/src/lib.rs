@@ -12,6 +12,9 @@ mod drift;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 mod h264;
 mod level;
 mod opus;

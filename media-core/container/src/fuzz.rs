@@ -47,6 +47,14 @@ pub fn fuzz_flv(data: &[u8]) {
     assert!(demuxer.skipped_tracks().len() <= 8, "bounded");
 }
 
+/// Script data, from a tag or from an RTMP data message.
+pub fn fuzz_flv_metadata(data: &[u8]) {
+    if let Ok(Some(metadata)) = flv::Metadata::parse(data) {
+        let again = flv::Metadata::parse(&metadata.script_data());
+        assert_eq!(again, Ok(Some(metadata)), "what we write reads back the same");
+    }
+}
+
 /// A fragmented MP4 file: what comes out is well framed, in order, and goes through the writer and back.
 pub fn fuzz_fmp4(data: &[u8]) {
     let Ok((tracks, units)) = fmp4::read(&Bytes::copy_from_slice(data)) else { return };
@@ -148,17 +156,10 @@ fn check_framing(unit: &AccessUnit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz_replay::replay;
     use crate::testing::{av, unit};
     use media::{ClockRate, MediaTime, TrackId};
     use proptest::prelude::*;
-
-    /// Every file of `media-core/fuzz/corpus/NAME`, where the fuzzer left some.
-    fn replay(name: &str, target: fn(&[u8])) {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            target(&std::fs::read(entry.unwrap().path()).unwrap());
-        }
-    }
 
     fn flv_seed() -> Vec<u8> {
         let tracks = av();
@@ -210,13 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn seeds_and_corpus() {
-        ts_seeds().iter().for_each(|seed| fuzz_mpegts(seed));
-        replay("mpegts", fuzz_mpegts);
-        fuzz_flv(&flv_seed());
-        fuzz_fmp4(&fmp4_seed());
-        replay("flv", fuzz_flv);
-        replay("fmp4", fuzz_fmp4);
+    fn corpora() {
+        let streams = ts_seeds();
+        replay("mpegts", fuzz_mpegts, &streams.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        replay("flv", fuzz_flv, &[&flv_seed()]);
+        replay("fmp4", fuzz_fmp4, &[&fmp4_seed()]);
+        let known = flv::Metadata::from_tracks(&av()).script_data();
+        let odd: &[u8] = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x03\0\x0cvideocodecid\x02\0\x04hvc1\0\x03fps\0\x7f\xf8\0\0\0\0\0\0\0\0\x09";
+        replay("flv_metadata", fuzz_flv_metadata, &[&known, odd, b"\x02\0\x0aonCuePoint\x05"]);
     }
 
     /// Real input with a few bytes changed reaches further than noise does.
@@ -235,6 +237,7 @@ mod tests {
         #[test]
         fn noise_is_survived(data in prop::collection::vec(any::<u8>(), 0..300)) {
             fuzz_flv(&data);
+            fuzz_flv_metadata(&data);
             fuzz_fmp4(&data);
             fuzz_mpegts(&data);
         }

@@ -11,6 +11,9 @@ pub mod flv;
 pub mod fmp4;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 pub mod mpegts;
 #[cfg(test)]
 mod testing;

@@ -35,16 +35,17 @@ mod tests {
 
     #[test]
     fn corpora() {
-        let check = |name: &str, target: fn(&[u8])| {
-            for seed in [&[][..], &[2, 1, 1, 0, 0xFF, 0xD8, 0xFF, 0xD9], &[0, 4, 4, 8], &[255; 300], &[2; 40]] {
-                target(seed);
-            }
-            let corpus = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
-            for entry in std::fs::read_dir(corpus).into_iter().flatten().flatten() {
-                target(&std::fs::read(entry.path()).unwrap());
-            }
-        };
-        check("camera", fuzz_camera);
-        check("clock_card", fuzz_clock_card);
+        let frames: &[&[u8]] = &[
+            &[],
+            &[2, 1, 1, 0, 0xFF, 0xD8, 0xFF, 0xD9],
+            &[0, 4, 4, 8],
+            &[0, 4, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            &[1, 4, 2, 6, 1, 2, 3, 4, 0, 0, 5, 6, 7, 8, 0, 0, 9, 9, 9, 9, 0, 0],
+            &[255; 300],
+            &[2; 40],
+        ];
+        crate::fuzz_replay::replay("camera", fuzz_camera, frames);
+        let cards: &[&[u8]] = &[&[], &[16, 21, 16, 0], &[255; 300], &[2; 40]];
+        crate::fuzz_replay::replay("clock_card", fuzz_clock_card, cards);
     }
 }

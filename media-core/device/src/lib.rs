@@ -11,6 +11,9 @@ mod devices;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 mod latest;
 mod sound;
 mod source;

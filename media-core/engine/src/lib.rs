@@ -11,6 +11,11 @@ mod consultation;
 #[cfg(test)]
 mod device_tests;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 mod network;
 mod pipeline;
 mod player;

@@ -86,7 +86,7 @@ pub(crate) struct ServerTarget {
 impl ServerTarget {
     /// `http(s)://HOST:PORT/PATH/whip`. A port that the address names is WHIP's, unless it is the one set for RTMP; a whole
     /// address without one has its scheme's, and a bare host the one that is set.
-    fn whip(&self) -> WhipTarget {
+    pub(crate) fn whip(&self) -> WhipTarget {
         let (scheme, host, port, prefix) = split(&self.address);
         let whole = self.address.contains("://");
         let port = match port.filter(|p| whole || *p != self.ports.rtmp) {
@@ -112,7 +112,7 @@ impl ServerTarget {
     }
 
     /// `rtmp://HOST:PORT/PATH`, credentials in the query as MediaMTX takes them.
-    fn rtmp(&self) -> String {
+    pub(crate) fn rtmp(&self) -> String {
         let (_, host, _, _) = split(&self.address);
         let query = match (self.user.is_empty(), self.password.is_empty()) {
             (true, true) => String::new(),

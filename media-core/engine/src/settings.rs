@@ -282,11 +282,11 @@ impl Settings {
         }
     }
 
-    fn to_text(&self) -> Result<String, toml::ser::Error> {
+    pub(crate) fn to_text(&self) -> Result<String, toml::ser::Error> {
         Ok(format!("version = {VERSION}\n{}", toml::to_string(self)?))
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
         let format = |detail: String| SettingsError::Format { path: path.to_owned(), detail };
         let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| format(e.to_string()))?;
         let version = match table.remove("version") {

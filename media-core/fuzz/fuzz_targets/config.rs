@@ -1,3 +1,3 @@
-//! Shim for `relay::config::fuzz::fuzz_config`.
+//! Shim for `relay::fuzz::fuzz_config`.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| relay::config::fuzz::fuzz_config(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| relay::fuzz::fuzz_config(data));

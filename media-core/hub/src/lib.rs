@@ -9,6 +9,11 @@
 #![forbid(unsafe_code)]
 
 mod feedback;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 mod hub;
 mod name;
 mod path;

@@ -19,6 +19,9 @@ pub struct Mended {
 /// still agrees with the clock within seconds.
 const MAX_STEP: Duration = Duration::from_secs(10);
 
+/// Microseconds, 36 000 years: what is further off is no time of any clock, and sums of what is nearer fit their type.
+const FARTHEST: i64 = 1 << 60;
+
 /// Media time of a path: one per path, living through its publishers.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
@@ -42,6 +45,8 @@ impl Timeline {
 
     /// Gives `unit` times that rise. Units of the first publisher keep theirs as they are, as long as they behave.
     pub(crate) fn mend(&mut self, unit: &mut AccessUnit, now: MonoTime) {
+        unit.dts = within_reach(unit.dts);
+        unit.pts = within_reach(unit.pts);
         let given = unit.dts.micros();
         let expected = self.edge.map(|(dts, at)| dts.saturating_add(micros(now.since(at))));
         let shift = match (self.shift, expected) {
@@ -85,6 +90,14 @@ impl Timeline {
             None => self.last.push((unit.track, unit.dts)),
         }
     }
+}
+
+fn within_reach(time: MediaTime) -> MediaTime {
+    let micros = time.micros();
+    if micros.unsigned_abs() <= FARTHEST.unsigned_abs() {
+        return time;
+    }
+    MediaTime::new(micros.clamp(-FARTHEST, FARTHEST), ClockRate::MICRO).rescale(time.rate())
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -131,6 +144,13 @@ mod tests {
         let mut t = Timeline::default();
         assert_eq!(feed(&mut t, &[(0, 0), (33, 33), (900_000, 66), (900_033, 99)]), [0, 33, 66, 99]);
         assert_eq!(t.mended().jumps, 1);
+    }
+
+    #[test]
+    fn absurd_times_rise_too() {
+        let mut t = Timeline::default();
+        let times = feed(&mut t, &[(i64::MAX, 0), (i64::MAX, 33), (i64::MIN, 66), (i64::MIN, 99)]);
+        assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
     }
 
     #[test]

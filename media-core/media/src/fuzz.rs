@@ -54,28 +54,36 @@ pub fn fuzz_amf0(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use crate::fuzz_replay::replay;
+    use crate::h264::tests::{PPS, SPS, params};
     use proptest::prelude::*;
 
-    /// Every file of `media-core/fuzz/corpus/NAME`, where the fuzzer left some.
-    fn replay(name: &str, target: fn(&[u8])) {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            target(&std::fs::read(entry.unwrap().path()).unwrap());
-        }
-    }
-
     #[test]
-    fn corpus() {
-        replay("nal", super::fuzz_nal);
-        replay("avcc", super::fuzz_avcc);
-        replay("audio_headers", super::fuzz_audio_headers);
-        replay("amf0", super::fuzz_amf0);
-    }
-
-    #[test]
-    fn amf0_seeds() {
-        super::fuzz_amf0(b"\x02\0\x07connect\0\x3f\xf0\0\0\0\0\0\0\x03\0\x03app\x02\0\x04live\0\0\x09");
-        super::fuzz_amf0(b"\x08\0\0\0\x02\0\x05width\0\x40\x84\0\0\0\0\0\0\0\x06stereo\x01\x01\0\0\x09");
+    fn corpora() {
+        let parts = [SPS, PPS, &[0x06, 5, 1, 0xFF, 0x80], &[0x65, 0x88, 0x84], &[0x41, 0x9A]];
+        let annex_b: Vec<u8> = parts.iter().flat_map(|nal| [&[0, 0, 0, 1], *nal].concat()).collect();
+        let prefixed: Vec<u8> = parts.iter().flat_map(|nal| [&[0, 0, 0, nal.len() as u8], *nal].concat()).collect();
+        replay("nal", super::fuzz_nal, &[&annex_b, &prefixed, b"\0\0\x01\0\0\x01", b"\xFF\xFF\xFF\xFF\x65"]);
+        replay("avcc", super::fuzz_avcc, &[&params().avcc(), b"\x01\x42\xC0\x0D\xFC\xE0\0"]);
+        let adts = [0xFF, 0xF1, 0x4C, 0x80, 0x01, 0x7F, 0xFC, 1, 2, 3, 4];
+        let headers: &[&[u8]] = &[
+            &[0x11, 0x90],
+            &[0x14, 0x08],
+            &[0x2B, 0x11, 0x88, 0x00],
+            &[0x12, 0x10, 0x56, 0xE5, 0x00],
+            &adts,
+            &[adts, adts].concat(),
+            b"OpusHead\x01\x02\x38\x01\x80\xBB\0\0\0\0\0",
+            &[0xFC, 0xFF, 0xFE],
+            &[0xFF, 0x83, 1, 2, 3],
+        ];
+        replay("audio_headers", super::fuzz_audio_headers, headers);
+        let values: &[&[u8]] = &[
+            b"\x02\0\x07connect\0\x3f\xf0\0\0\0\0\0\0\x03\0\x03app\x02\0\x04live\0\0\x09",
+            b"\x08\0\0\0\x02\0\x05width\0\x40\x84\0\0\0\0\0\0\0\x06stereo\x01\x01\0\0\x09",
+            b"\x0A\0\0\0\x02\x05\x06\x0B\x42\x75\x80\0\0\0\0\0\0\0\x0C\0\0\0\x01a",
+        ];
+        replay("amf0", super::fuzz_amf0, values);
     }
 
     proptest! {

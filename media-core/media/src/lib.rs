@@ -11,6 +11,9 @@ pub mod amf0;
 mod bits;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 mod g711;
 mod h264;
 mod monotonic;

@@ -1,5 +1,6 @@
 //! proto
 #[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
 mod fuzz_replay;
 pub mod hls;
 pub mod rtmp;

@@ -12,6 +12,11 @@ mod api;
 mod clock;
 pub mod config;
 pub mod flv;
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod fuzz_replay;
 pub mod hls;
 mod http;
 pub mod listen;

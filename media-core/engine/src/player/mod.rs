@@ -21,3 +21,4 @@ pub(crate) use playback::{Playback, RemoteState};
 pub(crate) use socket::PlayerSocket;
 pub(crate) use sound::{SoundBuffer, SpeakerFeed};
 pub(crate) use windows::Windows;
+pub(crate) use wire::FromWindow;

@@ -12,7 +12,7 @@ use super::{
 use bytes::Bytes;
 use media::amf0::Value;
 
-/// Any bytes as the peer's handshake, on both sides; also the texts of URLs.
+/// Any bytes as the peer's handshake, on both sides.
 pub fn fuzz_rtmp_handshake(data: &[u8]) {
     for side in [Side::Server, Side::Client] {
         let (mut handshake, mut out) = (Handshake::new(side, 7), Output::default());
@@ -25,10 +25,15 @@ pub fn fuzz_rtmp_handshake(data: &[u8]) {
         }
         assert!(out.len() <= 1 + 2 * super::HANDSHAKE_BLOCK, "no more than one handshake is answered");
     }
+}
+
+/// A URL as a user types it; and `app`, `tcUrl` and stream name as a client says them, one on a line each.
+pub fn fuzz_rtmp_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut fields = text.splitn(3, '\n');
     let mut field = || fields.next().unwrap_or("");
-    let _target = Target::new(field(), field(), field());
+    let target = Target::new(field(), field(), field());
+    assert!(target.query.len() <= text.len() && target.path.len() <= 3 * text.len(), "no more than there was");
     if let Ok(url) = RtmpUrl::parse(&text) {
         let target = Target::new(&url.app, &url.tc_url(), &url.name);
         assert!(!target.path.starts_with('/') || text.contains('%'), "a path begins with its first element");
@@ -150,19 +155,17 @@ mod tests {
     #[test]
     fn corpora() {
         let hello = [&[3_u8][..], &[0; 3072]].concat();
-        replay(
-            "rtmp_handshake",
-            fuzz_rtmp_handshake,
-            &[
-                b"",
-                b"\x03",
-                b"GET / HTTP/1.1",
-                b"rtmp://u:p@h:1/a/b?c=%41\n?\n/",
-                b"rtmp://[::1]x/a",
-                b"://@:/?",
-                &hello,
-            ],
-        );
+        replay("rtmp_handshake", fuzz_rtmp_handshake, &[b"", b"\x03", b"GET / HTTP/1.1", &hello]);
+        let urls: &[&[u8]] = &[
+            b"rtmp://u:p@h:1/a/b?c=%41\n?\n/",
+            b"rtmps://live.example:443/app/?streamname=k&key=%E4%BD%A0",
+            b"rtmp://[fe80::1]:1935/a",
+            b"rtmp://[::1]x/a",
+            b"://@:/?",
+            b"live?token=a+b&token=a%20b\nrtmp://u%3A:p@h/live?x\nmp4:key?token=c&&=",
+            b"%2e%2e/%\n\n%4",
+        ];
+        replay("rtmp_url", fuzz_rtmp_url, urls);
         let chunks: &[&[u8]] = &[
             b"",
             b"\x04",
@@ -185,6 +188,7 @@ mod tests {
         #[test]
         fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..400)) {
             fuzz_rtmp_handshake(&data);
+            fuzz_rtmp_url(&data);
             fuzz_rtmp_chunk(&data);
             fuzz_rtmp_server(&data);
             fuzz_rtmp_client(&data);

@@ -1,9 +1,9 @@
 //! Entry points for the fuzzers: RTP, its payload formats, RTCP.
 
-use super::rtcp::Rtcp;
-use super::{H264Depayloaded, H264Depayloader, H264Payloader, Packet, ReorderBuffer, depayload_opus};
-use bytes::Bytes;
-use media::{H264Entrance, MonoTime};
+use super::rtcp::{NtpTime, Rtcp};
+use super::{H264Depayloaded, H264Depayloader, H264Payloader, Packet, ReorderBuffer, SyncTimeline, depayload_opus};
+use bytes::{Buf, Bytes};
+use media::{ClockRate, H264Entrance, MediaKind, MonoTime};
 use std::time::Duration;
 
 /// One RTP packet; what parses is written and read back the same.
@@ -62,6 +62,31 @@ pub fn fuzz_rtcp(data: &[u8]) {
     }
 }
 
+/// Two tracks' timestamps and sender reports in any order. A step is a byte (bit 0: the track, bit 1: a report, bits 2 to 7: how much
+/// later it arrives, in milliseconds), an RTP timestamp and, in a report, an NTP time.
+pub fn fuzz_rtp_timeline(mut data: &[u8]) {
+    let mut timeline = SyncTimeline::new();
+    let tracks =
+        [timeline.add(MediaKind::Video, ClockRate::VIDEO), timeline.add(MediaKind::Audio, ClockRate::AUDIO_48K)];
+    let (mut now, mut last) = (0, [None::<(u32, i64)>; 2]);
+    while let Ok(flags) = data.try_get_u8() {
+        now += u64::from(flags >> 2) * 1000;
+        let at = usize::from(flags & 1);
+        let Ok(timestamp) = data.try_get_u32() else { return };
+        if flags & 2 != 0 {
+            let Ok(ntp) = data.try_get_u64() else { return };
+            timeline.sender_report(tracks[at], NtpTime(ntp), timestamp);
+            continue;
+        }
+        let time = timeline.time(tracks[at], timestamp, MonoTime::from_micros(now)).expect("a track of this timeline");
+        if let Some((before, micros)) = last[at] {
+            let forward = timestamp.wrapping_sub(before) < 1 << 31;
+            assert!(!forward || time.micros() >= micros, "times do not fall where timestamps rise");
+        }
+        last[at] = Some((timestamp, time.micros()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::fuzz_replay::replay;
@@ -76,6 +101,14 @@ mod tests {
             &[&[0, 1, 0x67, 1, 3, 0x7C, 0x85, 1, 0x15, 3, 0x7C, 0x45, 2]],
         );
         replay("depayload_opus", super::fuzz_depayload_opus, &[&[0xFF, 3], &[]]);
+        let step = |flags: u8, timestamp: u32, report: &[u8]| [&[flags][..], &timestamp.to_be_bytes(), report].concat();
+        let ntp = 0xE900_0000_8000_0000_u64.to_be_bytes();
+        let both =
+            [step(0, 3000, &[]), step(1, 960, &[]), step(2, 3000, &ntp), step(3, 960, &ntp), step(80, 9000, &[])];
+        let wraps = [step(0, u32::MAX, &[]), step(80, 3000, &[]), step(80, 1 << 31, &[]), step(0, 0, &[])];
+        replay("rtp_timeline", super::fuzz_rtp_timeline, &[&both.concat(), &wraps.concat()]);
+        let report = [&[0x80, 200, 0, 6, 0, 0, 0, 1][..], &ntp, &[0, 0, 11, 184, 0, 0, 0, 5, 0, 0, 1, 0]].concat();
+        replay("rtcp", super::fuzz_rtcp, &[&report]);
         replay("rtcp", super::fuzz_rtcp, &[&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[0xA0, 203, 0, 0]]);
     }
 
@@ -85,6 +118,7 @@ mod tests {
             super::fuzz_rtp_packet(&data);
             super::fuzz_depayload_h264(&data);
             super::fuzz_depayload_opus(&data);
+            super::fuzz_rtp_timeline(&data);
             super::fuzz_rtcp(&data);
         }
     }

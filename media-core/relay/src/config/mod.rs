@@ -219,18 +219,6 @@ impl Authorizer for Paths {
     }
 }
 
-#[doc(hidden)]
-pub mod fuzz {
-    //! Entry point for the fuzzer.
-
-    /// A configuration file.
-    pub fn fuzz_config(data: &[u8]) {
-        if let Ok(text) = std::str::from_utf8(data) {
-            let _parsed = super::Config::parse(text);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,8 @@
 mod addresses;
 pub mod client;
 mod delivery;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod ingest;
 mod mux;

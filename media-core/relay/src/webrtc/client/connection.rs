@@ -298,7 +298,7 @@ const fn wanted(offered: Offered, kind: MediaKind) -> bool {
     }
 }
 
-const fn codec_kind(kind: MediaKind) -> RtpCodecKind {
+pub(super) const fn codec_kind(kind: MediaKind) -> RtpCodecKind {
     match kind {
         MediaKind::Video => RtpCodecKind::Video,
         MediaKind::Audio => RtpCodecKind::Audio,
@@ -313,7 +313,7 @@ const fn mime(kind: MediaKind) -> &'static str {
 }
 
 /// What is offered: constrained baseline in packetization mode 1, which every WebRTC peer takes (RFC 7742 §6.2), and stereo.
-fn codec(kind: MediaKind) -> RTCRtpCodecParameters {
+pub(super) fn codec(kind: MediaKind) -> RTCRtpCodecParameters {
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     let (clock_rate, channels, fmtp, rtcp_feedback, payload_type) = match kind {
         MediaKind::Video => (

@@ -4,6 +4,8 @@
 //! of it ([`WhipClient`]). Not here: trying again (whoever owns the destination), encoding, payload formats (`proto::rtp`).
 
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod outbound;
 mod signalling;
 #[cfg(test)]

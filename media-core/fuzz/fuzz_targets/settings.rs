@@ -1,0 +1,3 @@
+//! Shim for `engine::fuzz::fuzz_settings`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| engine::fuzz::fuzz_settings(data));

@@ -27,8 +27,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LIST")]
     bundles: Option<String>,
     /// Only the relay's archive.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["app_only", "bundles"])]
     relay_only: bool,
+    /// Only the app's installers.
+    #[arg(long)]
+    app_only: bool,
     /// Install nothing; trust that everything is there.
     #[arg(long)]
     skip_install: bool,
@@ -40,7 +43,9 @@ pub(crate) fn dist(args: &Args) -> Result<()> {
     let folder = cargo::target_dir()?.join("dist");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     licences::write_texts(&folder.join(TEXTS))?;
-    relay(&folder)?;
+    if !args.app_only {
+        relay(&folder)?;
+    }
     if !args.relay_only {
         app(args, &folder)?;
     }

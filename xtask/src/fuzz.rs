@@ -62,8 +62,6 @@ const WRITE_SEEDS: &str = "FUZZ_WRITE_SEEDS";
 const CRATES: [&str; 8] = ["media", "container", "proto", "hub", "codec", "device", "relay", "engine"];
 /// Longer inputs reach nothing that these do not, and cost the replay time.
 const MAX_INPUT: usize = 8192;
-/// Bytes in all corpora together: they are in every clone.
-const MAX_CORPORA: u64 = 2 << 20;
 /// Seconds for one input: with the sanitizer, on a busy machine, a good one takes milliseconds.
 const HANG: u64 = 15;
 /// Megabytes that one allocation may take. The largest real one is a picture.
@@ -327,6 +325,9 @@ fn minimise(toolchain: &Toolchain, target: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Bytes in all corpora together: they are in every clone.
+    const MAX_CORPORA: u64 = 2 << 20;
 
     fn names(folder: &str, end: &str) -> Vec<String> {
         let entries = fs::read_dir(process::root().join(FOLDER).join(folder)).unwrap();

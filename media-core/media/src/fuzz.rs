@@ -39,7 +39,7 @@ pub fn fuzz_audio_headers(data: &[u8]) {
     let _head = OpusParams::from_head(data);
     let _samples = crate::opus_packet_samples(data);
     if let Ok(header) = MpegAudioHeader::parse(data) {
-        assert!((24..=2304).contains(&header.bytes), "a frame is bounded");
+        assert!((24..=MpegAudioHeader::MAX_BYTES).contains(&header.bytes), "a frame is bounded");
     }
 }
 
@@ -76,6 +76,8 @@ mod tests {
             b"OpusHead\x01\x02\x38\x01\x80\xBB\0\0\0\0\0",
             &[0xFC, 0xFF, 0xFE],
             &[0xFF, 0x83, 1, 2, 3],
+            // The longest frame of MPEG audio.
+            &[0xFF, 0xE5, 0xEB, 0x00],
         ];
         replay("audio_headers", super::fuzz_audio_headers, headers);
         let values: &[&[u8]] = &[

@@ -2,7 +2,7 @@
 
 use crate::player::FromWindow;
 use crate::server::ServerTarget;
-use crate::settings::Settings;
+use crate::settings::{ServerPorts, Settings};
 use hub::PathName;
 use relay::rtmp::RtmpUrl;
 use std::path::Path;
@@ -28,7 +28,14 @@ pub fn fuzz_server_address(data: &[u8]) {
     let mut lines = text.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or("").to_owned();
     let (Ok(doctor), Ok(patient)) = (PathName::parse("doctorStream"), PathName::parse("patientStream")) else { return };
-    let target = ServerTarget { address: line(), user: line(), password: line(), doctor, patient };
+    let target = ServerTarget {
+        address: line(),
+        user: line(),
+        password: line(),
+        ports: ServerPorts::default(),
+        doctor,
+        patient,
+    };
     let whip = target.whip();
     assert!(whip.url.contains("://") && whip.url.ends_with("/doctorStream/whip"), "an endpoint for the doctor");
     assert!(target.address.contains(target.host()), "the host is part of the address");

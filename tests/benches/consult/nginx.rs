@@ -33,7 +33,7 @@ impl Nginx {
         let dir = dir.canonicalize()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let place = dir.to_str().context("a readable folder")?;
-        // What an operator is told to write, and TCP_NODELAY's default.
+        // What an operator is told to write. It knows no TCP_NODELAY: Nagle's algorithm spares it packets and costs delay.
         let config = format!(
             "load_module {MODULE};\ndaemon off;\nworker_processes 1;\npid {place}/nginx.pid;\nerror_log stderr warn;\n\
              events {{ worker_connections 4096; }}\n\

@@ -1,5 +1,6 @@
 //! Which devices there are.
 
+use crate::sound::alsa_quiet::quietly;
 use crate::sound::host;
 use cpal::traits::{DeviceTrait, HostTrait};
 use nokhwa::utils::ApiBackend;
@@ -29,10 +30,13 @@ pub struct Devices {
 impl Devices {
     /// Asks the system. A kind that cannot be asked for has no devices. May take a second; not for a thread that paints.
     pub fn list() -> Self {
-        let host = host::open();
-        let (input, output) = (host.default_input_device(), host.default_output_device());
-        let microphones = host.input_devices().map(|d| infos(d, input.as_ref())).unwrap_or_default();
-        let speakers = host.output_devices().map(|d| infos(d, output.as_ref())).unwrap_or_default();
+        let (microphones, speakers) = quietly(|| {
+            let host = host::open();
+            let (input, output) = (host.default_input_device(), host.default_output_device());
+            let microphones = host.input_devices().map(|d| infos(d, input.as_ref())).unwrap_or_default();
+            let speakers = host.output_devices().map(|d| infos(d, output.as_ref())).unwrap_or_default();
+            (microphones, speakers)
+        });
         Self { cameras: cameras(), microphones, speakers }
     }
 }

@@ -16,6 +16,17 @@ pub(crate) fn open() -> cpal::Host {
     cpal::default_host()
 }
 
+/// Is it a sound server, a program beside this one? Its callbacks are then ordinary threads of ours.
+#[cfg(target_os = "linux")]
+fn is_server(host: &cpal::Host) -> bool {
+    host.id() == cpal::HostId::PulseAudio
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_server(_host: &cpal::Host) -> bool {
+    false
+}
+
 /// To the microphone or from the speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -29,11 +40,19 @@ pub(crate) struct Chosen {
     pub(crate) config: StreamConfig,
     pub(crate) format: SampleFormat,
     pub(crate) name: String,
+    /// A sound server calls back.
+    pub(crate) served: bool,
 }
 
-/// The device called `id`, or the system's choice, to be called back every `millis` milliseconds if it can.
-pub(crate) fn choose(id: Option<&str>, direction: Direction, millis: u32) -> Result<Chosen, DeviceError> {
+/// The device called `id`, or the system's choice, to be called back every so many milliseconds if it can: `width` says how many, told
+/// whether a sound server calls back.
+pub(crate) fn choose(
+    id: Option<&str>,
+    direction: Direction,
+    width: impl FnOnce(bool) -> u32,
+) -> Result<Chosen, DeviceError> {
     let host = open();
+    let served = is_server(&host);
     let device = match id {
         None => match direction {
             Direction::Input => host.default_input_device(),
@@ -71,13 +90,13 @@ pub(crate) fn choose(id: Option<&str>, direction: Direction, millis: u32) -> Res
         return Err(DeviceError::Format(format!("{:?} samples", supported.sample_format())));
     }
     let mut config = supported.config();
-    let block = config.sample_rate / 1000 * millis;
+    let block = config.sample_rate / 1000 * width(served);
     config.buffer_size = match supported.buffer_size() {
         SupportedBufferSize::Range { min, max } if (*min..=*max).contains(&block) => BufferSize::Fixed(block),
         _ => BufferSize::Default,
     };
     let name = device.description().map_or_else(|_| "sound device".into(), |d| d.name().to_owned());
-    Ok(Chosen { device, config, format: supported.sample_format(), name })
+    Ok(Chosen { device, config, format: supported.sample_format(), name, served })
 }
 
 fn is_exotic(format: SampleFormat) -> bool {

@@ -1,5 +1,6 @@
 //! The microphone.
 
+use super::alsa_quiet::quietly;
 use super::host::{self, Direction};
 use super::line::{Kind, Line};
 use super::stop::{Backoff, Stop};
@@ -99,7 +100,7 @@ fn run(
     // `lost` is what was said last about its absence.
     let (mut answered, mut lost, mut backoff) = (false, None, Backoff::new());
     loop {
-        match Session::open(id, stop) {
+        match quietly(|| Session::open(id, stop)) {
             Ok(mut session) => {
                 if !std::mem::replace(&mut answered, true) && answer.send(Ok(())).is_err() {
                     // Too late: it was taken for hung.
@@ -169,7 +170,7 @@ struct Session {
 
 impl Session {
     fn open(id: Option<&str>, stop: &Arc<Stop>) -> Result<Self, DeviceError> {
-        let chosen = host::choose(id, Direction::Input, 1000 / BLOCKS)?;
+        let chosen = host::choose(id, Direction::Input, |_| 1000 / BLOCKS)?;
         let (rate, from) = (chosen.config.sample_rate, usize::from(chosen.config.channels));
         let channels = from.clamp(1, 2);
         let ring = (rate / 1000 * RING_MILLIS) as usize * channels;

@@ -1,31 +1,31 @@
 //! The speaker.
 
+use super::alsa_quiet::quietly;
 use super::host::{self, Direction};
 use super::line::{Kind, Line};
+use super::output::{Asker, BLOCKS, CHANNELS, Counters, Output, Prompt, Report, Supply};
 use super::stop::{Backoff, Stop};
 use crate::{AudioFormat, AudioSink, DeviceError, MonoClock, Playout, Render, SinkEvent};
+use cpal::Data;
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{Data, FromSample, SampleFormat, SizedSample};
-use media::MonoTime;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Renderers always make stereo; the device's channels are made from it.
-const CHANNELS: usize = 2;
-/// Blocks a second.
-const BLOCKS: u32 = 100;
-/// Blocks kept ready before the device asks, at first: one on its way, one for the scheduler.
+/// Blocks kept ready before a sound card asks, at first: one on its way, one for the scheduler.
 const READY: usize = 2;
 /// Every underrun adds a block, up to this many.
 const MOST_READY: usize = 10;
-/// Milliseconds per callback at first: short enough for a conversation.
-const FIRST_WIDTH: u32 = 10;
-/// The widest, for machines so busy that their sound server runs dry.
+/// Milliseconds per callback of a sound card: short enough for a conversation.
+const CARD_WIDTH: u32 = 10;
+/// Milliseconds per callback of a sound server at first. It holds two of them, which is what a thread without privileges may be
+/// late while the machine decodes and paints; a stream cannot be made wider once it plays, and opening another is heard.
+const SERVER_WIDTH: u32 = 20;
+/// The widest, for machines so busy that their sound server runs dry all the same.
 const WIDEST: u32 = 40;
 /// Seconds of silence that a sound server put in on its own since the last look; the second time, callbacks are made wider.
 const SLIP: f64 = 0.010;
@@ -35,8 +35,6 @@ const SLIP_EVERY: Duration = Duration::from_secs(1);
 const SILENT: Duration = Duration::from_secs(3);
 /// Opening a stream may take this long.
 const OPEN: Duration = Duration::from_secs(5);
-/// Further ahead than this a playout time is a clock's mistake.
-const MAX_AHEAD: Duration = Duration::from_secs(2);
 /// Callbacks whose times may wait at once.
 const STAMPS: usize = 512;
 
@@ -51,9 +49,7 @@ pub struct Speaker {
 #[derive(Default)]
 struct State {
     format: Mutex<Option<AudioFormat>>,
-    rendered: AtomicU64,
-    latency_micros: AtomicU64,
-    underruns: AtomicU64,
+    counters: Arc<Counters>,
 }
 
 impl Speaker {
@@ -90,10 +86,11 @@ impl AudioSink for Speaker {
     }
 
     fn playout(&self) -> Playout {
+        let counters = &self.state.counters;
         Playout {
-            rendered: self.state.rendered.load(Ordering::Relaxed),
-            latency: Duration::from_micros(self.state.latency_micros.load(Ordering::Relaxed)),
-            underruns: self.state.underruns.load(Ordering::Relaxed),
+            rendered: counters.rendered.load(Ordering::Relaxed),
+            latency: Duration::from_micros(counters.latency_micros.load(Ordering::Relaxed)),
+            underruns: counters.underruns.load(Ordering::Relaxed),
         }
     }
 
@@ -116,14 +113,16 @@ fn run(
     id: Option<&str>,
     stop: &Arc<Stop>,
     state: &Arc<State>,
-    mut render: Render,
+    render: Render,
     mut events: Box<dyn FnMut(SinkEvent) + Send>,
     answer: &SyncSender<Result<(), DeviceError>>,
 ) {
     stop.adopt();
-    let (mut answered, mut lost, mut backoff, mut width) = (false, false, Backoff::new(), FIRST_WIDTH);
+    // One session at a time asks it.
+    let render = Arc::new(Mutex::new(render));
+    let (mut answered, mut lost, mut backoff, mut width) = (false, false, Backoff::new(), None);
     loop {
-        match Session::open(id, stop, state, width) {
+        match quietly(|| Session::open(id, stop, state, width, &render)) {
             Ok(mut session) => {
                 if !std::mem::replace(&mut answered, true) {
                     drop(answer.send(Ok(())));
@@ -131,16 +130,17 @@ fn run(
                 if std::mem::take(&mut lost) {
                     events(SinkEvent::Restored);
                 }
-                let end = session.play(stop, state, &mut render);
+                let end = session.play(stop, state);
                 if session.asked {
                     backoff = Backoff::new();
                 }
+                let wider = session.width * 2;
                 drop(session);
                 match end {
                     Ok(End::Stopped) => return,
                     Ok(End::Starved) => {
-                        width *= 2;
-                        tracing::info!("the sound server runs dry: {width} ms at a time from here on");
+                        width = Some(wider);
+                        tracing::info!("the sound server runs dry: {wider} ms at a time from here on");
                         continue;
                     }
                     Err(error) => {
@@ -169,22 +169,22 @@ enum End {
     Starved,
 }
 
-/// What a callback knew of time.
-struct Report {
-    /// The first frame it asked for, counted from the opening of the device.
-    start: u64,
-    /// How many frames of silence the device had got before that.
-    silent: u64,
-    now: MonoTime,
-    /// How soon the frame will be heard, as the system says.
-    ahead: Duration,
+/// What a sound card plays next, made ahead of it.
+struct Ahead {
+    samples: Producer<f32>,
+    asker: Asker,
+    /// Blocks kept ready.
+    ready: usize,
+    /// Frames rendered since the device was opened.
+    written: u64,
 }
 
 /// An open stream.
 struct Session {
     // Dropped first: no callback after that.
     stream: cpal::Stream,
-    samples: Producer<f32>,
+    /// Where the callback does not render itself.
+    ahead: Option<Ahead>,
     reports: Consumer<Report>,
     failed: Arc<Mutex<Option<DeviceError>>>,
     rate: u32,
@@ -194,27 +194,33 @@ struct Session {
 }
 
 impl Session {
-    fn open(id: Option<&str>, stop: &Arc<Stop>, state: &Arc<State>, width: u32) -> Result<Self, DeviceError> {
-        let chosen = host::choose(id, Direction::Output, width)?;
+    /// Opens the device to be called back every `width` milliseconds, where that is known already.
+    fn open(
+        id: Option<&str>,
+        stop: &Arc<Stop>,
+        state: &Arc<State>,
+        width: Option<u32>,
+        render: &Arc<Mutex<Render>>,
+    ) -> Result<Self, DeviceError> {
+        let choice = |served| width.unwrap_or(if served { SERVER_WIDTH } else { CARD_WIDTH });
+        let chosen = host::choose(id, Direction::Output, choice)?;
+        let width = choice(chosen.served);
         let rate = chosen.config.sample_rate;
-        let block = (rate / BLOCKS) as usize;
-        // Room for what is kept ready and for one large callback.
-        let (samples, samples_out) = RingBuffer::new((MOST_READY * 2) * block * CHANNELS);
-        let (reports_in, reports) = RingBuffer::new(STAMPS);
-        let mut output = Output {
-            samples: samples_out,
-            reports: reports_in,
-            position: 0,
-            silent: 0,
-            channels: usize::from(chosen.config.channels).max(1),
-            started: false,
+        let asker = Asker::new(render, &state.counters, rate);
+        let (ahead, supply) = if chosen.served {
+            (None, Supply::Now(Box::new(Prompt::new(asker, rate))))
+        } else {
+            // Room for what is kept ready and for one large callback.
+            let (samples, taken) = RingBuffer::new(MOST_READY * 2 * asker.frames() * CHANNELS);
+            // A callback's worth and one for the scheduler.
+            let ready = READY.max((width * BLOCKS / 1000) as usize + 1);
+            (Some(Ahead { samples, asker, ready, written: 0 }), Supply::Ahead(taken))
         };
-        let (woken, counted) = (Arc::clone(stop), Arc::clone(state));
+        let (reports_in, reports) = RingBuffer::new(STAMPS);
+        let mut output = Output::new(supply, reports_in, &state.counters, chosen.config.channels);
+        let woken = Arc::clone(stop);
         let callback = move |data: &mut Data, info: &cpal::OutputCallbackInfo| {
-            let stamp = info.timestamp();
-            let ahead = stamp.playback.checked_duration_since(stamp.callback).unwrap_or_default().min(MAX_AHEAD);
-            let missing = output.fill(data, MonoClock::now(), ahead);
-            counted.underruns.fetch_add(missing, Ordering::Relaxed);
+            output.fill(data, info);
             woken.wake();
         };
         let failed: Arc<Mutex<Option<DeviceError>>> = Arc::default();
@@ -225,26 +231,23 @@ impl Session {
                 woken.wake();
             }
         };
+        // Known before the first callback, which may come as soon as the stream is open.
+        *state.format.lock() = Some(AudioFormat { rate, channels: CHANNELS as u8 });
         let stream = chosen
             .device
             .build_output_stream_raw(chosen.config, chosen.format, callback, failure, Some(OPEN))
             .map_err(|e| DeviceError::from(&e))?;
-        *state.format.lock() = Some(AudioFormat { rate, channels: CHANNELS as u8 });
-        tracing::info!("speaker {} at {rate} Hz, {:?}", chosen.name, chosen.format);
-        Ok(Self { stream, samples, reports, failed, rate, width, asked: false })
+        tracing::info!("speaker {} at {rate} Hz, {:?}, {width} ms at a time", chosen.name, chosen.format);
+        Ok(Self { stream, ahead, reports, failed, rate, width, asked: false })
     }
 
-    /// Asks for sound until stopped or starved (`Ok`) or lost (`Err`).
-    fn play(&mut self, stop: &Stop, state: &State, render: &mut Render) -> Result<End, DeviceError> {
-        let block = (self.rate / BLOCKS) as usize;
-        let mut buffer = vec![0.0; block * CHANNELS];
+    /// Lets the device play until stopped or starved (`Ok`) or lost (`Err`).
+    fn play(&mut self, stop: &Stop, state: &State) -> Result<End, DeviceError> {
         let mut line = Line::new(Kind::Playout, self.rate);
         let mut silent_before = 0;
-        let (mut written, mut last) = (0_u64, Instant::now());
-        // A callback's worth and one for the scheduler.
-        let mut ready = READY.max((self.width * BLOCKS / 1000) as usize + 1);
+        let mut last = Instant::now();
         let (mut looked, mut before, mut slips) = (Instant::now(), None, 0);
-        let mut underruns = state.underruns.load(Ordering::Relaxed);
+        let mut underruns = state.counters.underruns.load(Ordering::Relaxed);
         let mut playing = false;
         while !stop.is_stopped() {
             if let Some(error) = self.failed.lock().take() {
@@ -264,29 +267,13 @@ impl Session {
                     return Ok(End::Starved);
                 }
             }
-            let missed = state.underruns.load(Ordering::Relaxed);
-            if missed > underruns {
-                underruns = missed;
-                ready = (ready + 1).min(MOST_READY);
-            }
-            let capacity = self.samples.buffer().capacity();
-            while capacity - self.samples.slots() < ready * buffer.len() {
-                let now = MonoClock::now();
-                // Before the device says more, sound is as far away as what is kept ready.
-                let ahead = Duration::from_millis(10 * ready as u64);
-                let at = line.at(written + silent_before).unwrap_or(now + ahead).max(now);
-                buffer.fill(0.0);
-                render(&mut buffer, at);
-                let Ok(mut chunk) = self.samples.write_chunk(buffer.len()) else { break };
-                let (first, second) = chunk.as_mut_slices();
-                for (to, sample) in first.iter_mut().chain(second).zip(&buffer) {
-                    *to = *sample;
+            if let Some(ahead) = &mut self.ahead {
+                let missed = state.counters.underruns.load(Ordering::Relaxed);
+                if missed > underruns {
+                    underruns = missed;
+                    ahead.ready = (ahead.ready + 1).min(MOST_READY);
                 }
-                chunk.commit_all();
-                written += block as u64;
-                state.rendered.fetch_add(block as u64, Ordering::Relaxed);
-                let latency = u64::try_from(at.since(now).as_micros()).unwrap_or(0);
-                state.latency_micros.store(latency, Ordering::Relaxed);
+                ahead.fill(&line, silent_before);
             }
             if !playing {
                 self.stream.play().map_err(|e| DeviceError::from(&e))?;
@@ -301,60 +288,23 @@ impl Session {
     }
 }
 
-/// The callback's side: no lock, no allocation.
-struct Output {
-    samples: Consumer<f32>,
-    reports: Producer<Report>,
-    /// Frames taken from the ring.
-    position: u64,
-    /// Frames of silence the device got besides.
-    silent: u64,
-    channels: usize,
-    started: bool,
-}
-
-impl Output {
-    /// Fills the device's buffer, with silence where the ring is empty; answers how many frames of silence.
-    fn fill(&mut self, data: &mut Data, now: MonoTime, ahead: Duration) -> u64 {
-        match data.sample_format() {
-            SampleFormat::F32 => self.copy::<f32>(data, now, ahead),
-            SampleFormat::F64 => self.copy::<f64>(data, now, ahead),
-            SampleFormat::I16 => self.copy::<i16>(data, now, ahead),
-            SampleFormat::I24 => self.copy::<cpal::I24>(data, now, ahead),
-            SampleFormat::I32 => self.copy::<i32>(data, now, ahead),
-            SampleFormat::U8 => self.copy::<u8>(data, now, ahead),
-            SampleFormat::U16 => self.copy::<u16>(data, now, ahead),
-            _ => 0,
-        }
-    }
-
-    fn copy<T: SizedSample + FromSample<f32>>(&mut self, data: &mut Data, now: MonoTime, ahead: Duration) -> u64 {
-        let channels = self.channels;
-        let Some(out) = data.as_slice_mut::<T>() else { return 0 };
-        let frames = out.len() / channels;
-        let available = (self.samples.slots() / CHANNELS).min(frames);
-        let report = Report { start: self.position + self.silent, silent: self.silent, now, ahead };
-        // A full queue of times only means that a later one serves.
-        self.reports.push(report).unwrap_or(());
-        let Ok(chunk) = self.samples.read_chunk(available * CHANNELS) else { return 0 };
-        let (first, second) = chunk.as_slices();
-        let mut samples = first.iter().chain(second).copied();
-        for frame in out.chunks_exact_mut(channels) {
-            let (left, right) = (samples.next().unwrap_or(0.0), samples.next().unwrap_or(0.0));
-            match frame {
-                [mono] => *mono = T::from_sample(0.5 * (left + right)),
-                [l, r, rest @ ..] => {
-                    (*l, *r) = (T::from_sample(left), T::from_sample(right));
-                    rest.fill(T::EQUILIBRIUM);
-                }
-                [] => {}
+impl Ahead {
+    /// Renders until enough is ready.
+    fn fill(&mut self, line: &Line, silent_before: u64) {
+        let (capacity, frames) = (self.samples.buffer().capacity(), self.asker.frames());
+        while capacity - self.samples.slots() < self.ready * frames * CHANNELS {
+            let now = MonoClock::now();
+            // Before the device says more, sound is as far away as what is kept ready.
+            let ahead = Duration::from_millis(10 * self.ready as u64);
+            let at = line.at(self.written + silent_before).unwrap_or(now + ahead).max(now);
+            let block = self.asker.ask(at, now);
+            let Ok(mut chunk) = self.samples.write_chunk(block.len()) else { break };
+            let (first, second) = chunk.as_mut_slices();
+            for (to, sample) in first.iter_mut().chain(second).zip(block) {
+                *to = *sample;
             }
+            chunk.commit_all();
+            self.written += frames as u64;
         }
-        chunk.commit_all();
-        self.position += available as u64;
-        let missing = (frames - available) as u64;
-        self.silent += missing;
-        self.started |= available > 0;
-        if self.started { missing } else { 0 }
     }
 }

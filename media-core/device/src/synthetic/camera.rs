@@ -1,12 +1,11 @@
 //! The synthetic camera: cards by the clock, each at its time.
 
 use super::clock_card::{ClockCard, ClockReading};
+use super::paced::{Pace, Paced};
 use super::sound::burst_millis;
 use super::test_card::TestCard;
 use crate::{DeviceError, MonoClock, VideoEvent, VideoSource};
 use media::{MonoTime, Picture};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Frame indices are written with 24 bits.
@@ -110,13 +109,13 @@ impl Artist {
 /// A camera that needs no device.
 pub struct SyntheticCamera {
     config: SyntheticConfig,
-    run: Option<(SyncSender<()>, JoinHandle<()>)>,
+    paced: Paced,
 }
 
 impl SyntheticCamera {
     /// The camera of `config`.
     pub const fn new(config: SyntheticConfig) -> Self {
-        Self { config, run: None }
+        Self { config, paced: Paced::new("synthetic-camera") }
     }
 }
 
@@ -129,51 +128,19 @@ impl VideoSource for SyntheticCamera {
     }
 
     fn start(&mut self, deliver: Box<dyn FnMut(VideoEvent) + Send>) -> Result<(), DeviceError> {
-        self.stop();
-        let (stop, stopped) = sync_channel(1);
         let config = self.config;
-        let thread = std::thread::Builder::new()
-            .name("synthetic-camera".into())
-            .spawn(move || run(&config, &stopped, deliver))
-            .map_err(|e| DeviceError::Other(e.to_string()))?;
-        self.run = Some((stop, thread));
-        Ok(())
+        self.paced.start(move |pace| run(&config, pace, deliver))
     }
 
     fn stop(&mut self) {
-        let Some((stop, thread)) = self.run.take() else { return };
-        drop(stop);
-        if thread.join().is_err() {
-            tracing::error!("the synthetic camera panicked");
-        }
+        self.paced.stop();
     }
 }
 
-impl Drop for SyntheticCamera {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Waits until `due`; true if it was told to stop.
-pub(super) fn wait(stopped: &Receiver<()>, due: MonoTime) -> bool {
-    loop {
-        let left = due.since(MonoClock::now());
-        match stopped.recv_timeout(left) {
-            Err(RecvTimeoutError::Timeout) if MonoClock::now() >= due => return false,
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return true,
-        }
-    }
-}
-
-fn run(config: &SyntheticConfig, stopped: &Receiver<()>, mut deliver: Box<dyn FnMut(VideoEvent) + Send>) {
+fn run(config: &SyntheticConfig, pace: &Pace, mut deliver: Box<dyn FnMut(VideoEvent) + Send>) {
     let artist = Artist::new(config);
     let mut frame = config.frame_at(MonoClock::now());
-    loop {
-        if wait(stopped, config.due(frame)) {
-            return;
-        }
+    while pace.until(config.due(frame)) {
         deliver(VideoEvent::Picture(artist.draw(config, frame)));
         frame = config.next(frame, MonoClock::now());
     }

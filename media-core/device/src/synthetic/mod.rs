@@ -7,6 +7,7 @@ mod bursts;
 mod camera;
 mod canvas;
 mod clock_card;
+mod paced;
 mod sound;
 mod speaker;
 mod still_card;

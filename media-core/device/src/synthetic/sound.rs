@@ -1,11 +1,10 @@
 //! The synthetic microphone: a beep at every whole second, the same event as the picture's beep mark.
 
-use super::camera::{SyntheticConfig, wait};
+use super::camera::SyntheticConfig;
+use super::paced::{Pace, Paced};
 use crate::{AudioEvent, AudioSource, DeviceError, MonoClock};
 use media::{MonoTime, Pcm};
 use std::f64::consts::TAU;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 const RATE: u32 = 48_000;
@@ -36,13 +35,13 @@ pub fn beep_sample(n: u64) -> f32 {
 /// A microphone that needs no device: 48 kHz stereo.
 pub struct SyntheticMicrophone {
     origin: MonoTime,
-    run: Option<(SyncSender<()>, JoinHandle<()>)>,
+    paced: Paced,
 }
 
 impl SyntheticMicrophone {
     /// The microphone beside the camera of `config`.
     pub const fn new(config: &SyntheticConfig) -> Self {
-        Self { origin: config.origin, run: None }
+        Self { origin: config.origin, paced: Paced::new("synthetic-microphone") }
     }
 }
 
@@ -52,29 +51,12 @@ impl AudioSource for SyntheticMicrophone {
     }
 
     fn start(&mut self, deliver: Box<dyn FnMut(AudioEvent) + Send>) -> Result<(), DeviceError> {
-        self.stop();
-        let (stop, stopped) = sync_channel(1);
         let origin = self.origin;
-        let thread = std::thread::Builder::new()
-            .name("synthetic-microphone".into())
-            .spawn(move || run(origin, &stopped, deliver))
-            .map_err(|e| DeviceError::Other(e.to_string()))?;
-        self.run = Some((stop, thread));
-        Ok(())
+        self.paced.start(move |pace| run(origin, pace, deliver))
     }
 
     fn stop(&mut self) {
-        let Some((stop, thread)) = self.run.take() else { return };
-        drop(stop);
-        if thread.join().is_err() {
-            tracing::error!("the synthetic microphone panicked");
-        }
-    }
-}
-
-impl Drop for SyntheticMicrophone {
-    fn drop(&mut self) {
-        self.stop();
+        self.paced.stop();
     }
 }
 
@@ -84,14 +66,11 @@ fn due(origin: MonoTime, n: u64) -> MonoTime {
     origin + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
 
-fn run(origin: MonoTime, stopped: &Receiver<()>, mut deliver: Box<dyn FnMut(AudioEvent) + Send>) {
+fn run(origin: MonoTime, pace: &Pace, mut deliver: Box<dyn FnMut(AudioEvent) + Send>) {
     let elapsed = MonoClock::now().since(origin).as_micros();
     let mut sample = u64::try_from(elapsed * u128::from(RATE) / 1_000_000).unwrap_or(0) / BLOCK * BLOCK;
-    loop {
-        // A block is there when its last sample has happened.
-        if wait(stopped, due(origin, sample + BLOCK)) {
-            return;
-        }
+    // A block is there when its last sample has happened.
+    while pace.until(due(origin, sample + BLOCK)) {
         let samples = (sample..sample + BLOCK).flat_map(|n| [beep_sample(n); 2]).collect();
         deliver(AudioEvent::Sound(Pcm { rate: RATE, channels: 2, samples, captured: due(origin, sample) }));
         sample += BLOCK;

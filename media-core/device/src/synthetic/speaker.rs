@@ -1,12 +1,10 @@
 //! A speaker that needs no device: asks for sound by the clock and hands it to whoever listens, or to nobody.
 
-use super::camera::wait;
+use super::paced::{Pace, Paced};
 use crate::{AudioFormat, AudioSink, DeviceError, MonoClock, Playout, Render, SinkEvent};
 use media::MonoTime;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 const RATE: u32 = 48_000;
@@ -23,18 +21,18 @@ type Tap = Box<dyn FnMut(&[f32], MonoTime) + Send>;
 pub struct SyntheticSpeaker {
     tap: Option<Tap>,
     rendered: Arc<AtomicU64>,
-    run: Option<(SyncSender<()>, JoinHandle<()>)>,
+    paced: Paced,
 }
 
 impl SyntheticSpeaker {
     /// A speaker nobody hears.
     pub fn new() -> Self {
-        Self { tap: None, rendered: Arc::default(), run: None }
+        Self { tap: None, rendered: Arc::default(), paced: Paced::new("synthetic-speaker") }
     }
 
     /// A speaker whose sound goes to `tap`, until it is started a second time.
     pub fn with_tap(tap: impl FnMut(&[f32], MonoTime) + Send + 'static) -> Self {
-        Self { tap: Some(Box::new(tap)), rendered: Arc::default(), run: None }
+        Self { tap: Some(Box::new(tap)), ..Self::new() }
     }
 }
 
@@ -54,15 +52,8 @@ impl AudioSink for SyntheticSpeaker {
     }
 
     fn start(&mut self, render: Render, _events: Box<dyn FnMut(SinkEvent) + Send>) -> Result<(), DeviceError> {
-        self.stop();
-        let (stop, stopped) = sync_channel(1);
         let (tap, rendered) = (self.tap.take(), Arc::clone(&self.rendered));
-        let thread = std::thread::Builder::new()
-            .name("synthetic-speaker".into())
-            .spawn(move || run(&stopped, render, tap, &rendered))
-            .map_err(|e| DeviceError::Other(e.to_string()))?;
-        self.run = Some((stop, thread));
-        Ok(())
+        self.paced.start(move |pace| run(pace, render, tap, &rendered))
     }
 
     fn playout(&self) -> Playout {
@@ -70,27 +61,17 @@ impl AudioSink for SyntheticSpeaker {
     }
 
     fn stop(&mut self) {
-        let Some((stop, thread)) = self.run.take() else { return };
-        drop(stop);
-        if thread.join().is_err() {
-            tracing::error!("the synthetic speaker panicked");
-        }
+        self.paced.stop();
     }
 }
 
-impl Drop for SyntheticSpeaker {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn run(stopped: &Receiver<()>, mut render: Render, mut tap: Option<Tap>, rendered: &AtomicU64) {
+fn run(pace: &Pace, mut render: Render, mut tap: Option<Tap>, rendered: &AtomicU64) {
     let origin = MonoClock::now();
     let mut buffer = vec![0.0; BLOCK as usize * usize::from(CHANNELS)];
     let mut block = 0_u32;
     loop {
         let due = origin + Duration::from_millis(10) * block;
-        if wait(stopped, due) {
+        if !pace.until(due) {
             return;
         }
         buffer.fill(0.0);

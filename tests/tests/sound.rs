@@ -22,9 +22,9 @@ use std::time::Duration;
 const LIP_SYNC: f64 = 0.100;
 /// Beeps in a row that must be heard whole, as loud as they were said, and in step. A player that is out of step by a constant has none.
 const IN_A_ROW: usize = 5;
-/// Beeps within which that must be so. The first ones go to finding the lengths of a jitter buffer and of the sound server's blocks,
-/// while the machine also starts a window, two encoders and a patient.
-const PATIENCE: usize = 25;
+/// Beeps within which that must be so: a machine that starts a window and runs the patient, the judge and two encoders may cut one, or
+/// paint one late.
+const PATIENCE: usize = 15;
 /// The patient's pictures a second.
 const FPS: u32 = 30;
 /// The left channel as it is (mixing both would make it 3 dB louder), what is missing replaced by silence.

@@ -2,7 +2,7 @@
 //!
 //! What arrives is 48 kHz stereo with its media time; what leaves is asked for by the speaker in its own time. The target
 //! follows the jitter seen in the last ten seconds. An excess is worked off so that nobody hears it: a little faster through the
-//! resampler in front ([`JitterBuffer::relative`]), silence left out, and only far beyond the target a cut, cross-faded.
+//! resampler in front ([`JitterBuffer::relative`]), silence skipped, and only far beyond the target a cut, cross-faded.
 //!
 //! Belongs here: that buffer, told the time. Not here: decoding and resampling (`sound`), pictures (`sync`).
 
@@ -16,14 +16,18 @@ pub(crate) const RATE: u32 = 48_000;
 /// Interleaved channels inside the buffer.
 pub(crate) const CHANNELS: usize = 2;
 
-/// The speaker asks for 10 ms at a time; half a block more keeps a late thread from being heard.
-const MARGIN: Duration = Duration::from_millis(15);
+/// The speaker asks for up to 20 ms at a time, half of which is missing on average; as much again keeps a late thread from being
+/// heard.
+const MARGIN: Duration = Duration::from_millis(20);
 /// A network that needs more than this is felt as a stall anyway, and then the stall is the better choice.
 const LONGEST_TARGET: Duration = Duration::from_millis(400);
 /// Jitter is what was seen within this.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Enough for ten seconds of the shortest packets; bounds what is remembered of arrivals.
 const MAX_ARRIVALS: usize = 1_024;
+/// A packet that comes earlier than every one before it by more than this shows that those had waited somewhere: at the beginning
+/// of a stream in the sender, which then works off its backlog. That says nothing of the network to come.
+const BACKLOG: Duration = Duration::from_millis(20);
 /// Packets this close together came in one burst.
 const TOGETHER: Duration = Duration::from_millis(3);
 /// Beyond this the clocks' drift is not the reason, and the resampler goes to its limit.
@@ -110,12 +114,6 @@ impl JitterBuffer {
             }
         }
         self.tail = Some(begin.saturating_add(micros(duration)));
-        let excess = self.excess();
-        let quiet = || samples.iter().all(|s| s.abs() < SILENCE);
-        if self.playing && excess > self.packet && excess > MARGIN && quiet() {
-            self.stats.dropped += (samples.len() / CHANNELS) as u64;
-            return;
-        }
         self.samples.extend(samples);
         if self.excess() > CUT {
             self.cut();
@@ -131,6 +129,7 @@ impl JitterBuffer {
             self.playing = true;
             self.fade_in = FADE;
         }
+        self.skip_silence(out.len());
         let pts = self.head()?;
         let take = out.len().min(self.samples.len());
         for (to, from) in out.iter_mut().zip(self.samples.drain(..take)) {
@@ -181,9 +180,26 @@ impl JitterBuffer {
         self.fill().saturating_sub(self.target + self.packet / 2)
     }
 
+    /// Leaves out silence of `step` samples at a time while there is too much to play. It is taken from what is played next, not from
+    /// what has just come: so it helps at once, and the media time of what is heard stays true.
+    fn skip_silence(&mut self, step: usize) {
+        while step > 0
+            && self.excess() > self.packet.max(MARGIN)
+            && self.samples.len() > step
+            && self.samples.iter().take(step).all(|s| s.abs() < SILENCE)
+        {
+            self.samples.drain(..step);
+            self.stats.dropped += (step / CHANNELS) as u64;
+        }
+    }
+
     fn observe(&mut self, pts: MediaTime, duration: Duration, arrived: MonoTime) {
         self.packet = duration.min(LONGEST_TARGET);
         let late = i64::try_from(arrived.micros()).unwrap_or(i64::MAX).saturating_sub(pts.micros());
+        let earliest = self.arrivals.iter().map(|burst| burst.first).min();
+        if earliest.is_some_and(|earliest| late < earliest.saturating_sub(micros(BACKLOG))) {
+            self.arrivals.clear();
+        }
         match self.arrivals.back_mut() {
             // A stall is one event, however many packets it held up.
             Some(burst) if arrived.since(burst.at) < TOGETHER => burst.last = late,
@@ -324,6 +340,46 @@ mod tests {
             assert!(*end <= 60, "level {level}: still {end} ms behind, {:?}", buffer.stats());
             assert!(buffer.stats().underruns <= 3, "{:?}", buffer.stats());
         }
+    }
+
+    /// A phone that starts sends what has piled up meanwhile: here a second of sound within a quarter of one.
+    #[test]
+    fn a_backlog_at_the_beginning_is_not_jitter() {
+        let backlog = |n: u64| 1000_u64.saturating_sub(n * 16) / 50 * 50;
+        for level in [0.5, 0.0] {
+            let (delays, buffer) = run(6, level, backlog);
+            let late = delays[150..].iter().flatten().max().unwrap();
+            assert!(*late <= 60, "level {level}: still {late} ms behind, {:?}", buffer.stats());
+            assert!(buffer.target() < Duration::from_millis(40), "{:?}", buffer.target());
+        }
+    }
+
+    /// The media time that is answered is that of the sample that is given, whatever was left out on the way.
+    #[test]
+    fn what_is_heard_is_what_is_said() {
+        let mut buffer = JitterBuffer::new();
+        let (mut next, mut wrong) = (0_u64, 0);
+        for ms in (0..4_000_u64).step_by(10) {
+            let now = MonoTime::from_micros(1_000_000 + ms * 1000);
+            // The second second comes at its end.
+            while next * 20 <= ms && !(1_000..2_000).contains(&ms) {
+                // Every tenth packet is loud by its own number, the others are silence.
+                let level = if next.is_multiple_of(10) { 0.1 + next as f32 / 1000.0 } else { 0.0 };
+                let pts = MediaTime::new(i64::try_from(next * 20).unwrap(), ClockRate::MILLI);
+                buffer.push(pts, Duration::from_millis(20), &vec![level; 1920], now);
+                next += 1;
+            }
+            let mut out = [0.0; 960];
+            let heard = buffer.render(&mut out);
+            let loud = out.iter().rposition(|s| *s > 0.09);
+            if let (Some(heard), Some(at)) = (heard, loud.filter(|at| *at > 2 * FADE * CHANNELS)) {
+                let said = ((f64::from(out[at]) - 0.1) * 1000.0).round() * 20.0;
+                let since = heard.micros() as f64 / 1000.0 + (at / CHANNELS) as f64 / 48.0 - said;
+                wrong += usize::from(!(-1.0..21.0).contains(&since));
+            }
+        }
+        assert_eq!(wrong, 0);
+        assert!(buffer.stats().dropped > 24_000, "{:?}", buffer.stats());
     }
 
     #[test]

@@ -240,9 +240,10 @@ fn delay(parts: &engine::DelayParts) -> DelayParts {
     DelayParts {
         network_ms: parts.network,
         queue_ms: parts.queue,
-        jitter_ms: parts.jitter,
+        hold_ms: parts.hold,
         codec_ms: parts.codec,
         display_ms: parts.display,
+        jitter_ms: parts.jitter,
         total_ms: parts.total(),
     }
 }

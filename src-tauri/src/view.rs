@@ -94,9 +94,12 @@ pub(crate) struct DelayView {
 pub(crate) struct DelayParts {
     pub(crate) network_ms: Option<f32>,
     pub(crate) queue_ms: Option<f32>,
-    pub(crate) jitter_ms: Option<f32>,
+    /// The picture waits for its sound.
+    pub(crate) hold_ms: Option<f32>,
     pub(crate) codec_ms: Option<f32>,
     pub(crate) display_ms: Option<f32>,
+    /// The sound's own: while the picture takes the four before, it takes this.
+    pub(crate) jitter_ms: Option<f32>,
     pub(crate) total_ms: Option<f32>,
 }
 

@@ -17,5 +17,6 @@ pub mod pulse;
 pub mod relay;
 pub mod stubborn;
 pub mod stun;
+pub mod tap;
 pub mod tones;
 pub mod wait;

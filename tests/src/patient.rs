@@ -4,7 +4,8 @@
 
 use crate::ffmpeg::ffmpeg;
 use crate::program::Program;
-use anyhow::{Context, Result};
+use crate::tap::{Tap, fifo};
+use anyhow::Result;
 use device::MonoClock;
 use device::synthetic::{ClockCard, ClockReading, beep_sample};
 use std::fs::OpenOptions;
@@ -55,6 +56,29 @@ impl Patient {
     /// # Errors
     /// Where ffmpeg or the pipes cannot be had.
     pub fn push(name: &str, dir: &Path, url: &str, phone: &Phone) -> Result<Self> {
+        Self::send(name, dir, phone, |command| {
+            command.args(["-flush_packets", "1", "-f", "flv", url]);
+        })
+    }
+
+    /// Pushes to `url`, and each picture, once it is sent, to a tap: what goes by from there on is not the patient's.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn push_tapped(name: &str, dir: &Path, url: &str, phone: &Phone) -> Result<(Self, Tap)> {
+        let tap = Tap::open(dir, &format!("{name}.h264"))?;
+        // The tee writes to one after the other. Parameter sets go along with key frames for the tap, beside them for FLV.
+        let tee = format!(
+            "[f=flv:flush_packets=1]{url}|[f=h264:select=v:flush_packets=1:bsfs/v=dump_extra=freq=keyframe]{}",
+            tap.pipe().display()
+        );
+        let patient = Self::send(name, dir, phone, |command| {
+            command.args(["-map", "0:v", "-map", "1:a", "-flags", "+global_header", "-f", "tee"]).arg(tee);
+        })?;
+        Ok((patient, tap))
+    }
+
+    fn send(name: &str, dir: &Path, phone: &Phone, to: impl FnOnce(&mut Command)) -> Result<Self> {
         let pipes = vec![fifo(dir, &format!("{name}.yuv"))?, fifo(dir, &format!("{name}.pcm"))?];
         let (size, fps, gop) = (format!("{}x{}", phone.size.0, phone.size.1), FPS.to_string(), phone.gop.to_string());
         let mut command = ffmpeg();
@@ -64,7 +88,7 @@ impl Patient {
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline"]);
         command.args(["-g", &gop, "-b:v", "900k", "-c:a", phone.sound, "-b:a", "64k"]);
         command.args(["-ar", &phone.rate.to_string()]);
-        command.args(["-flush_packets", "1", "-f", "flv", url]);
+        to(&mut command);
         let program = Program::start(name, dir, &mut command)?;
 
         let stop = Arc::new(AtomicBool::new(false));
@@ -98,16 +122,6 @@ impl Drop for Patient {
             let _ended = writer.join();
         }
     }
-}
-
-fn fifo(dir: &Path, name: &str) -> Result<PathBuf> {
-    let path = dir.join(name);
-    if path.exists() {
-        std::fs::remove_file(&path)?;
-    }
-    let made = Command::new("mkfifo").arg(&path).status().context("mkfifo")?;
-    anyhow::ensure!(made.success(), "mkfifo {}", path.display());
-    Ok(path)
 }
 
 /// Sleeps until `at`; pacing is what makes the patient live.

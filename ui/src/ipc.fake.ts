@@ -10,7 +10,7 @@ import type { MeterMessage, Player } from './player/player';
 import type { Section } from './state/app.svelte';
 import { preferences } from './state/preferences.svelte';
 
-const NO_DELAY: DelayParts = { networkMs: null, queueMs: null, jitterMs: null, codecMs: null, displayMs: null, totalMs: null };
+const NO_DELAY: DelayParts = { networkMs: null, queueMs: null, holdMs: null, codecMs: null, displayMs: null, jitterMs: null, totalMs: null };
 
 export function settings(change: Partial<SettingsView> = {}): SettingsView {
   return {
@@ -92,8 +92,8 @@ export const live = (change: Partial<VisitView> = {}) =>
     patient: PATIENT,
     remote: { picture: 'live', sound: true, width: 960, height: 720 },
     delay: {
-      incoming: { networkMs: 120, queueMs: 2, jitterMs: 58, codecMs: 12, displayMs: 18, totalMs: 210 },
-      outgoing: { networkMs: 60, queueMs: 4, jitterMs: 200, codecMs: 20, displayMs: 16, totalMs: 300 },
+      incoming: { networkMs: 120, queueMs: 2, holdMs: 30, codecMs: 12, displayMs: 18, jitterMs: 90, totalMs: 210 },
+      outgoing: { networkMs: 280, queueMs: 4, holdMs: null, codecMs: 16, displayMs: null, jitterMs: null, totalMs: 300 },
       estimated: true,
     },
     ...change,

@@ -272,18 +272,21 @@ impl Actor {
         let (remote, millis) = (visit.remote(), |d: Duration| d.as_secs_f32() * 1000.0);
         let speaker = self.pipeline.speaker.latency().unwrap_or_default();
         let round = |part: Option<f32>| part.map(f32::round);
+        let sum = |a: Option<f32>, b: Option<f32>| a.map(|a| a + b.unwrap_or_default());
         let far = visit.round_trips();
         let one_way = |round_trip: Option<Duration>| round(round_trip.map(|rtt| millis(rtt) / 2.0));
         self.delay = Delays {
             incoming: DelayParts {
                 network: one_way(far.patient),
-                queue: round(window.queue_ms.filter(|_| remote.present())),
+                queue: round(sum(window.queue_ms, window.way_ms).filter(|_| remote.present())),
+                hold: round(window.hold_ms.filter(|_| remote.present())),
                 jitter: round(remote.sound.then(|| millis(self.around.sound.fill() + speaker))),
                 codec: round(window.decode_ms.filter(|_| remote.present())),
                 display: round(window.display_ms.filter(|_| remote.present())),
             },
             outgoing: DelayParts {
                 network: one_way(far.watcher),
+                queue: round(self.pipeline.video.wait_ms()),
                 codec: round(self.pipeline.video.encode_ms()),
                 ..DelayParts::default()
             },

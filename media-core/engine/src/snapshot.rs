@@ -58,27 +58,31 @@ pub struct Remote {
     pub height: u32,
 }
 
-/// Delay in milliseconds, as far as each part is known.
+/// Delay in milliseconds, as far as each part is known. Picture and sound share the network; then the picture takes its way and the
+/// sound its own, and the later of both is what a conversation waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DelayParts {
     /// On the wire.
     pub network: Option<f32>,
-    /// In our queues.
+    /// The picture's: in our queues.
     pub queue: Option<f32>,
-    /// In the jitter buffer and the speaker.
-    pub jitter: Option<f32>,
-    /// Encoding or decoding.
+    /// The picture's: held until its sound is near.
+    pub hold: Option<f32>,
+    /// The picture's: encoding or decoding.
     pub codec: Option<f32>,
-    /// Until it is on screen.
+    /// The picture's: until it is on screen.
     pub display: Option<f32>,
+    /// The sound's: in the jitter buffer and the speaker.
+    pub jitter: Option<f32>,
 }
 
 impl DelayParts {
-    /// The sum of what is known; `None` where nothing is.
+    /// The network and the later of both ways, as far as they are known; `None` where nothing is.
     pub fn total(&self) -> Option<f32> {
-        let known: Vec<f32> =
-            [self.network, self.queue, self.jitter, self.codec, self.display].into_iter().flatten().collect();
-        (!known.is_empty()).then(|| known.iter().sum())
+        let sum = |parts: &[Option<f32>]| parts.iter().copied().flatten().reduce(|a, b| a + b);
+        let picture = sum(&[self.queue, self.hold, self.codec, self.display]);
+        let later = [picture, self.jitter].into_iter().flatten().reduce(f32::max);
+        sum(&[self.network, later])
     }
 }
 
@@ -124,7 +128,9 @@ mod tests {
     #[test]
     fn totals_are_of_what_is_known() {
         assert_eq!(DelayParts::default().total(), None);
-        let parts = DelayParts { queue: Some(2.0), jitter: Some(40.0), ..DelayParts::default() };
-        assert_eq!(parts.total(), Some(42.0));
+        let parts = DelayParts { network: Some(5.0), queue: Some(2.0), hold: Some(30.0), ..DelayParts::default() };
+        assert_eq!(parts.total(), Some(37.0));
+        assert_eq!(DelayParts { jitter: Some(40.0), ..parts }.total(), Some(45.0), "the sound is later");
+        assert_eq!(DelayParts { jitter: Some(20.0), ..parts }.total(), Some(37.0), "the picture is later");
     }
 }

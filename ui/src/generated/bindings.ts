@@ -41,7 +41,15 @@ export type DelayView = { incoming: DelayParts, outgoing: DelayParts,
  */
 estimated: boolean, };
 
-export type DelayParts = { networkMs: number | null, queueMs: number | null, jitterMs: number | null, codecMs: number | null, displayMs: number | null, totalMs: number | null, };
+export type DelayParts = { networkMs: number | null, queueMs: number | null,
+/**
+ * The picture waits for its sound.
+ */
+holdMs: number | null, codecMs: number | null, displayMs: number | null,
+/**
+ * The sound's own: while the picture takes the four before, it takes this.
+ */
+jitterMs: number | null, totalMs: number | null, };
 
 export type PatientUrls = {
 /**

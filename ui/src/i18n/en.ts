@@ -192,7 +192,7 @@ export const en = {
     details: 'Details',
     notKnown: 'not known',
     ms: (value: string) => `${value} ms`,
-    parts: { networkMs: 'Network', queueMs: 'Our queues', jitterMs: 'Jitter buffer', codecMs: 'Encode, decode', displayMs: 'Display', totalMs: 'Together' },
+    parts: { networkMs: 'Network', queueMs: 'Our queues', holdMs: 'Picture waits for sound', codecMs: 'Encode, decode', displayMs: 'Display', jitterMs: 'Sound, meanwhile', totalMs: 'Together' },
   },
 
   settings: {

@@ -187,7 +187,7 @@ export const zhCN: Dictionary = {
     details: '详细数据',
     notKnown: '未知',
     ms: (value) => `${value} 毫秒`,
-    parts: { networkMs: '网络', queueMs: '本机队列', jitterMs: '抖动缓冲', codecMs: '编解码', displayMs: '显示', totalMs: '合计' },
+    parts: { networkMs: '网络', queueMs: '本机队列', holdMs: '画面等待声音', codecMs: '编解码', displayMs: '显示', jitterMs: '同时声音缓冲', totalMs: '合计' },
   },
 
   settings: {

@@ -33,6 +33,8 @@ it('draws the newest at a repaint and closes every other', () => {
   expect(repaints).toHaveLength(1);
   repaint();
   expect(s.drawn).toEqual([3]);
+  expect(told, 'drawn is not on screen yet').not.toHaveBeenCalled();
+  repaint();
   expect(told).toHaveBeenCalledTimes(1);
   for (const p of pictures) expect(p.close).toHaveBeenCalledTimes(1);
 });

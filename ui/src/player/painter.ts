@@ -51,7 +51,7 @@ export class Painter {
   }
 
   /**
-   * Takes over `picture` and closes it, drawn or not. `drawn` is called only if it was. Nothing is kept for a screen that comes
+   * Takes over `picture` and closes it, drawn or not. `drawn` is called once it is on screen, and only then. Nothing is kept for a screen that comes
    * later: it could be another visit's.
    */
   show(picture: Drawable, sequence: number, drawn?: () => void): void {
@@ -82,7 +82,8 @@ export class Painter {
     const { picture, sequence, drawn } = next;
     for (const [screen, size] of this.#screens) this.#drawOn(screen, size, picture, sequence);
     picture.close();
-    drawn?.();
+    // What is drawn in one refresh is on screen with the next.
+    if (drawn !== undefined) this.#repaint(drawn);
   }
 
   #drawOn(screen: Screen, size: Size | null, picture: Drawable, sequence: number): void {

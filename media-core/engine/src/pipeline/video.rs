@@ -39,6 +39,7 @@ struct Control {
     off: bool,
     /// The own picture is shown as a mirror: only what a real camera sees.
     mirrored: bool,
+    wait_ms: Option<f32>,
     encode_ms: Option<f32>,
     stop: bool,
 }
@@ -62,8 +63,14 @@ impl VideoPipeline {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = latest();
         let config = EncoderConfig::new(640, 480, 30, 1_200_000);
-        let control =
-            Arc::new(Mutex::new(Control { config, off: false, mirrored: false, encode_ms: None, stop: false }));
+        let control = Arc::new(Mutex::new(Control {
+            config,
+            off: false,
+            mirrored: false,
+            wait_ms: None,
+            encode_ms: None,
+            stop: false,
+        }));
         let kind = CameraKind { hardware, pictures: Arc::new(sender), control: Arc::clone(&control) };
         let camera = Switched::start("camera", KeptSource::new(kind, reports))?;
         let encode = Encode {
@@ -102,6 +109,11 @@ impl VideoPipeline {
     /// Looks for the camera now.
     pub(crate) fn probe(&self) {
         self.camera.probe();
+    }
+
+    /// From a picture's capture until its encoding begins, in milliseconds.
+    pub(crate) fn wait_ms(&self) -> Option<f32> {
+        self.control.lock().wait_ms
     }
 
     /// What encoding a picture takes, in milliseconds.
@@ -234,9 +246,10 @@ impl Encode {
         let Some(running) = &mut self.running else { return };
         match running.encode(picture, config, now) {
             Ok(()) => {
-                let took = MonoClock::now().since(now).as_secs_f32() * 1000.0;
+                let (waited, took) = (now.since(picture.captured()), MonoClock::now().since(now));
                 let mut control = self.control.lock();
-                control.encode_ms = Some(control.encode_ms.map_or(took, |old| old + (took - old) * 0.1));
+                mean(&mut control.wait_ms, waited);
+                mean(&mut control.encode_ms, took);
             }
             Err(error) => tracing::warn!(%error, "a picture was not encoded"),
         }
@@ -291,6 +304,12 @@ impl Running {
         };
         if wanted != self.encoder.config().bitrate { self.encoder.set_bitrate(wanted) } else { Ok(()) }
     }
+}
+
+/// A running mean in milliseconds that settles within a second of pictures.
+fn mean(value: &mut Option<f32>, newest: Duration) {
+    let newest = newest.as_secs_f32() * 1000.0;
+    *value = Some(value.map_or(newest, |old| old + (newest - old) * 0.1));
 }
 
 fn tracks(video: &Arc<CodecParams>) -> TrackSet {

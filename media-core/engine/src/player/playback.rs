@@ -165,7 +165,7 @@ impl Playing {
             if let CodecParams::H264(params) = &*unit.params {
                 self.size = (params.width(), params.height());
             }
-            self.sync.push(unit, now);
+            self.sync.push(unit, arrived);
         } else {
             self.last_sound = Some(now);
             if let Err(error) = self.decoder.push(&unit, arrived) {
@@ -184,10 +184,11 @@ impl Playing {
             None => {}
         }
         let now = MonoClock::now();
-        while let Some(unit) = self.sync.pop(now) {
+        while let Some((unit, held)) = self.sync.pop(now) {
             if let Some(offset) = self.sync.offset_ms(unit.pts, now) {
                 tracing::trace!(offset, "sound trails the picture by, ms");
             }
+            self.windows.held(held);
             self.windows.send_unit(unit, now);
         }
     }

@@ -19,7 +19,9 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 use codec::H264Decoder;
 use device::MonoClock;
+use media::MonoTime;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 const ORIGINS: [&str; 2] = ["tauri://localhost", "http://tauri.localhost"];
 /// Twenty times a second: the eye sees no step, the wire carries 400 bytes a second.
 const METER_EVERY: Duration = Duration::from_millis(50);
+/// Units whose pictures may be outstanding: a second of the fastest camera.
+const MAX_SENT: usize = 64;
 
 /// The socket, listening until it is dropped.
 #[derive(Debug)]
@@ -113,8 +117,13 @@ async fn accept(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     upgrade.max_message_size(MAX_TEXT).max_frame_size(MAX_TEXT).on_upgrade(async move |socket| {
-        let mut connection =
-            Connection { socket, windows: door.windows.clone(), window: Arc::clone(&window), decoder: None };
+        let mut connection = Connection {
+            socket,
+            windows: door.windows.clone(),
+            window: Arc::clone(&window),
+            decoder: None,
+            sent: VecDeque::new(),
+        };
         tokio::select! {
             () = door.stop.cancelled() => {}
             end = connection.run() => tracing::debug!(?end, "the window's socket has closed"),
@@ -129,6 +138,8 @@ struct Connection {
     window: Arc<Window>,
     /// Present where the window cannot decode by itself.
     decoder: Option<H264Decoder>,
+    /// Units the window has not spoken of yet, and when they were sent.
+    sent: VecDeque<(u32, MonoTime)>,
 }
 
 impl Connection {
@@ -170,8 +181,13 @@ impl Connection {
             Some(decoder) => tokio::task::block_in_place(|| decode(decoder, &unit, &self.windows)),
         };
         if let Some(message) = message {
+            let now = MonoClock::now();
             self.send(message).await?;
             self.windows.sent(waited);
+            if self.sent.len() >= MAX_SENT {
+                self.sent.pop_front();
+            }
+            self.sent.push_back((unit.sequence, now));
         }
         Ok(())
     }
@@ -194,7 +210,10 @@ impl Connection {
             Some(FromWindow::SelfTest { ok }) => self.take_self_test(ok),
             Some(FromWindow::Shown { sequence, decode_ms, display_ms }) => {
                 tracing::trace!(sequence, decode_ms, display_ms, "shown");
-                self.windows.shown(decode_ms, display_ms);
+                let sent = self.sent.iter().position(|(known, _)| *known == sequence);
+                // What was sent before it was painted over, or is older than a break.
+                let at = sent.and_then(|n| self.sent.drain(..=n).next_back());
+                self.windows.shown(at.map(|(_, at)| MonoClock::now().since(at)), decode_ms, display_ms);
             }
             Some(FromWindow::NeedKey) => {
                 self.windows.want_key();
@@ -236,7 +255,7 @@ mod tests {
     use super::*;
     use codec::{EncoderConfig, H264Encoder};
     use futures_util::{SinkExt, StreamExt};
-    use media::{AccessUnit, ClockRate, MediaTime, MonoTime, Picture, TrackId};
+    use media::{AccessUnit, ClockRate, MediaTime, Picture, TrackId};
     use tokio_tungstenite::connect_async;
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     use tokio_tungstenite::tungstenite::{self, Message as ClientMessage};

@@ -50,13 +50,13 @@ impl LipSync {
         self.held.push_back((unit, now));
     }
 
-    /// The next picture that may go out at `now`, in decode order.
-    pub(crate) fn pop(&mut self, now: MonoTime) -> Option<AccessUnit> {
+    /// The next picture that may go out at `now`, in decode order, and how long it was held.
+    pub(crate) fn pop(&mut self, now: MonoTime) -> Option<(AccessUnit, Duration)> {
         let (unit, arrived) = self.held.front()?;
         if self.held.len() <= MAX_HELD && self.wait(unit.pts, *arrived, now) > Duration::ZERO {
             return None;
         }
-        self.held.pop_front().map(|(unit, _)| unit)
+        self.held.pop_front().map(|(unit, arrived)| (unit, now.since(arrived)))
     }
 
     /// When to look again, if nothing else happens.
@@ -126,8 +126,9 @@ mod tests {
             if ms % 33 == 0 && ms / 33 < count {
                 sync.push(outgoing(u32::try_from(ms / 33).unwrap(), ms == 0, ms, 1).unit, at(ms));
             }
-            while let Some(unit) = sync.pop(at(ms)) {
+            while let Some((unit, held)) = sync.pop(at(ms)) {
                 shown.push(ms - u64::try_from(unit.pts.millis()).unwrap());
+                assert_eq!(held.as_millis(), u128::from(ms) - unit.pts.millis().unsigned_abs() as u128);
             }
         }
         assert_eq!(shown.len() as u64, count, "every picture is shown once");

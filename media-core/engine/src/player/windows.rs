@@ -28,7 +28,12 @@ pub(crate) struct OwnPicture {
 /// Means of what the window reports and of what waits on the way to it, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct WindowDelays {
+    /// From its arrival until lip sync let it go.
+    pub(crate) hold_ms: Option<f32>,
+    /// In the queue of the window.
     pub(crate) queue_ms: Option<f32>,
+    /// From here into the window's own thread.
+    pub(crate) way_ms: Option<f32>,
     pub(crate) decode_ms: Option<f32>,
     pub(crate) display_ms: Option<f32>,
 }
@@ -145,18 +150,27 @@ impl Windows {
         self.0.key_wanted.notified().await;
     }
 
-    /// A unit was sent that had waited this long.
-    pub(crate) fn sent(&self, waited: Duration) {
-        mean(&mut self.0.delays.lock().queue_ms, waited.as_secs_f32() * 1000.0);
+    /// A picture was let go that had been held this long.
+    pub(crate) fn held(&self, held: Duration) {
+        mean(&mut self.0.delays.lock().hold_ms, millis(held));
     }
 
-    /// A picture is on screen.
-    pub(crate) fn shown(&self, decode_ms: f32, display_ms: f32) {
+    /// A unit was sent that had waited this long.
+    pub(crate) fn sent(&self, waited: Duration) {
+        mean(&mut self.0.delays.lock().queue_ms, millis(waited));
+    }
+
+    /// A picture is on screen; its unit was sent `since` ago, where that is known.
+    pub(crate) fn shown(&self, since: Option<Duration>, decode_ms: f32, display_ms: f32) {
         let sensible = |ms: f32| ms.is_finite() && (0.0..10_000.0).contains(&ms);
         if sensible(decode_ms) && sensible(display_ms) {
             let mut delays = self.0.delays.lock();
             mean(&mut delays.decode_ms, decode_ms);
             mean(&mut delays.display_ms, display_ms);
+            if let Some(since) = since {
+                // What is neither decoding nor drawing went by on the way there and, with this word of it, back.
+                mean(&mut delays.way_ms, ((millis(since) - decode_ms - display_ms) / 2.0).max(0.0));
+            }
         }
     }
 
@@ -200,6 +214,10 @@ impl Windows {
     pub(crate) fn close(&self, window: &Arc<Window>) {
         self.0.windows.lock().retain(|w| !Arc::ptr_eq(w, window));
     }
+}
+
+fn millis(duration: Duration) -> f32 {
+    duration.as_secs_f32() * 1000.0
 }
 
 fn mean(value: &mut Option<f32>, newest: f32) {
@@ -250,10 +268,11 @@ mod tests {
     #[test]
     fn nonsense_is_no_delay() {
         let windows = Windows::new();
-        windows.shown(f32::NAN, 1.0);
-        windows.shown(-1.0, 1.0);
+        windows.shown(None, f32::NAN, 1.0);
+        windows.shown(None, -1.0, 1.0);
         assert_eq!(windows.delays(), WindowDelays::default());
-        windows.shown(2.0, 4.0);
-        assert_eq!((windows.delays().decode_ms, windows.delays().display_ms), (Some(2.0), Some(4.0)));
+        windows.shown(Some(Duration::from_millis(16)), 2.0, 4.0);
+        let delays = windows.delays();
+        assert_eq!((delays.way_ms, delays.decode_ms, delays.display_ms), (Some(5.0), Some(2.0), Some(4.0)));
     }
 }

@@ -4,7 +4,7 @@ import { live, visit, waiting } from '../../ipc.fake';
 import { delayLevel, shares, total, worstTotal, type DelayLevel } from './delay';
 import { PushToTalk } from './talk';
 
-const parts = (change: Partial<DelayParts>): DelayParts => ({ networkMs: null, queueMs: null, jitterMs: null, codecMs: null, displayMs: null, totalMs: null, ...change });
+const parts = (change: Partial<DelayParts>): DelayParts => ({ networkMs: null, queueMs: null, holdMs: null, codecMs: null, displayMs: null, jitterMs: null, totalMs: null, ...change });
 const delays = (incoming: number | null, outgoing: number | null) => live({ delay: { incoming: parts({ totalMs: incoming }), outgoing: parts({ totalMs: outgoing }), estimated: false } });
 
 it.each<[string, VisitView, DelayLevel]>([
@@ -23,7 +23,10 @@ it('sums what is known', () => {
   expect(total(parts({ networkMs: 10, totalMs: 40 }))).toBe(40);
   expect(total(parts({}))).toBeNull();
   expect(worstTotal(delays(200, 300))).toBe(300);
-  expect(shares(parts({ networkMs: 1, queueMs: 2, jitterMs: 3, codecMs: 4, displayMs: 5 }))).toEqual({ network: 1, waiting: 5, computer: 9 });
+  expect(total(parts({ networkMs: 10, codecMs: 5, jitterMs: 40 }))).toBe(50);
+  expect(total(parts({ networkMs: 10, codecMs: 50, jitterMs: 40 }))).toBe(60);
+  expect(shares(parts({ networkMs: 1, queueMs: 2, holdMs: 3, codecMs: 4, displayMs: 5 }))).toEqual({ network: 1, waiting: 5, computer: 9 });
+  expect(shares(parts({ networkMs: 1, codecMs: 4, displayMs: 5, jitterMs: 20 }))).toEqual({ network: 1, waiting: 11, computer: 9 });
 });
 
 describe('hold Space to talk', () => {

@@ -29,11 +29,13 @@ export function worstTotal(visit: VisitView): number | null {
   return totals.length === 0 ? null : Math.max(...totals);
 }
 
-/** The total as measured, else the sum of what is known. */
+/** The total as measured, else from what is known: the network, and the later of picture and sound. */
 export function total(parts: DelayParts): number | null {
   if (parts.totalMs !== null) return parts.totalMs;
-  const known = [parts.networkMs, parts.queueMs, parts.jitterMs, parts.codecMs, parts.displayMs].filter((ms) => ms !== null);
-  return known.length === 0 ? null : known.reduce((sum, ms) => sum + ms, 0);
+  const { networkMs, queueMs, holdMs, codecMs, displayMs, jitterMs } = parts;
+  if ([networkMs, queueMs, holdMs, codecMs, displayMs, jitterMs].every((ms) => ms === null)) return null;
+  const picture = (queueMs ?? 0) + (holdMs ?? 0) + (codecMs ?? 0) + (displayMs ?? 0);
+  return (networkMs ?? 0) + Math.max(picture, jitterMs ?? 0);
 }
 
 export interface Share {
@@ -44,9 +46,7 @@ export interface Share {
 
 /** The three parts of the bar in milliseconds; unknown ones count as none. */
 export function shares(parts: DelayParts): Share {
-  return {
-    network: parts.networkMs ?? 0,
-    waiting: (parts.queueMs ?? 0) + (parts.jitterMs ?? 0),
-    computer: (parts.codecMs ?? 0) + (parts.displayMs ?? 0),
-  };
+  const network = parts.networkMs ?? 0;
+  const computer = (parts.codecMs ?? 0) + (parts.displayMs ?? 0);
+  return { network, computer, waiting: Math.max(0, (total(parts) ?? 0) - network - computer) };
 }

@@ -10,6 +10,7 @@ pub mod ffmpeg;
 pub mod flv;
 pub mod http;
 pub mod namespace;
+pub mod nginx;
 pub mod patient;
 pub mod profile;
 pub mod program;

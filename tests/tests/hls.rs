@@ -1,4 +1,4 @@
-//! LL-HLS read by programs none of us wrote: ffmpeg and hls.js in Chromium.
+//! HLS in its three forms read by programs none of us wrote: ffmpeg, GStreamer, hls.js in Chromium, and nginx as a cache.
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -6,6 +6,7 @@ use e2e::browser::Browser;
 use e2e::content::Content;
 use e2e::ffmpeg::pull;
 use e2e::http::{get, request};
+use e2e::nginx::Nginx;
 use e2e::patient::{Patient, Phone};
 use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
@@ -36,6 +37,100 @@ fn ffmpeg_pulls() -> Result<()> {
     relay.stop()
 }
 
+/// Clock, tone and their distance, of what somebody read.
+fn judge(file: &Path, beeps: usize) -> Result<Content> {
+    let content = Content::read(file)?;
+    assert_eq!(content.codecs(), ("h264", "aac"));
+    content.dts_rises()?;
+    content.clock_runs(1)?;
+    content.in_sync(beeps, LIP_SYNC)?;
+    ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+    Ok(content)
+}
+
+#[test]
+fn whole_segments_are_pulled() -> Result<()> {
+    let dir = output_dir("hls_whole_segments")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    // All forms at once.
+    let mut pulls = Vec::new();
+    for variant in ["ts", "fmp4", "ll"] {
+        let file = dir.join(format!("{variant}.mkv"));
+        let url = relay.hls(&format!("patientStream/stream.m3u8?variant={variant}"))?;
+        pulls.push((pull(variant, &dir, &url, 6.0, &file)?, file));
+    }
+    for (program, file) in &mut pulls {
+        program.succeed(Duration::from_secs(40))?;
+        let content = judge(file, 3).with_context(|| file.display().to_string())?;
+        println!("{}: sound minus picture {:?}", file.display(), content.offsets());
+    }
+    relay.stop()
+}
+
+#[test]
+fn gstreamer_plays() -> Result<()> {
+    let dir = output_dir("hls_gstreamer")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    for variant in ["ts", "fmp4"] {
+        let file = dir.join(format!("{variant}.mkv"));
+        let _old = std::fs::remove_file(&file);
+        let url = relay.hls(&format!("patientStream/index.m3u8?variant={variant}"))?;
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-e", "souphttpsrc", &format!("location={url}"), "!", "hlsdemux", "!", "parsebin", "name=p"]);
+        command.args(["p.", "!", "video/x-h264", "!", "queue", "!", "h264parse", "!", "matroskamux", "name=m", "!"]);
+        command.args(["filesink", &format!("location={}", file.display())]);
+        command.args(["p.", "!", "audio/mpeg", "!", "queue", "!", "aacparse", "!", "m."]);
+        let mut player = Program::start(&format!("gst-{variant}"), &dir, &mut command)?;
+        // Six seconds at about 1 Mbps.
+        wait_for("GStreamer's recording", Duration::from_secs(30), || {
+            Ok(std::fs::metadata(&file).ok().filter(|m| m.len() > 600_000))
+        })?;
+        player.signal("INT")?;
+        player.succeed(Duration::from_secs(20))?;
+        let content = judge(&file, 2).with_context(|| file.display().to_string())?;
+        println!("{variant}: sound minus picture {:?}", content.offsets());
+    }
+    relay.stop()
+}
+
+/// nginx knows nothing of us: it goes by names and `Cache-Control` alone.
+#[test]
+fn nginx_caches() -> Result<()> {
+    let dir = output_dir("hls_nginx")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    let nginx = Nginx::cache(&dir, &relay.address("hls")?)?;
+    let mut pulls = Vec::new();
+    for (name, variant) in [("one", "fmp4"), ("two", "fmp4"), ("three", "ts"), ("four", "ts")] {
+        let file = dir.join(format!("{name}.mkv"));
+        let url = format!("http://{}/patientStream/stream.m3u8?variant={variant}", nginx.address);
+        pulls.push((pull(name, &dir, &url, 6.0, &file)?, file));
+    }
+    for (program, file) in &mut pulls {
+        program.succeed(Duration::from_secs(40))?;
+        judge(file, 3).with_context(|| file.display().to_string())?;
+    }
+    let answers = nginx.answers()?;
+    for ending in [".mp4", ".ts"] {
+        let count = |status: &str| answers.iter().filter(|(s, uri)| s == status && uri.ends_with(ending)).count();
+        println!("{ending}: {} hits, {} misses", count("HIT"), count("MISS"));
+        ensure!(count("HIT") >= 4, "segments come from the cache: {answers:?}");
+        let mut missed: Vec<_> =
+            answers.iter().filter(|(s, uri)| s == "MISS" && uri.ends_with(ending)).map(|(_, uri)| uri).collect();
+        let all = missed.len();
+        missed.sort_unstable();
+        missed.dedup();
+        assert_eq!(missed.len(), all, "the origin gives each segment once: {answers:?}");
+    }
+    ensure!(answers.iter().any(|(s, uri)| s == "HIT" && uri.ends_with("m3u8")), "playlists too: {answers:?}");
+    relay.stop()
+}
+
 #[test]
 fn head_is_true_and_names_are_for_ever() -> Result<()> {
     let dir = output_dir("hls_head")?;
@@ -50,8 +145,11 @@ fn head_is_true_and_names_are_for_ever() -> Result<()> {
     let index = get(&address, "/patientStream/index.m3u8?token=t")?;
     ensure!(index.contains("mp4a.40.2") && index.ends_with("stream.m3u8?token=t\n"), "{index}");
     let playlist = get(&address, "/patientStream/stream.m3u8")?;
-    for file in playlist.lines().filter(|line| !line.starts_with('#')) {
-        assert_eq!(head(&format!("/patientStream/{file}"))?, 200, "{file}");
+    let whole = ["ts", "fmp4"].map(|v| get(&address, &format!("/patientStream/stream.m3u8?variant={v}&token=t")));
+    for playlist in [Ok(playlist)].into_iter().chain(whole) {
+        for file in playlist?.lines().filter(|line| !line.starts_with('#')) {
+            assert_eq!(head(&format!("/patientStream/{file}"))?, 200, "{file}");
+        }
     }
     relay.stop()
 }
@@ -68,7 +166,14 @@ fn a_browser_is_read() -> Result<()> {
     relay.path_ready("doctorStream")?;
     let file = dir.join("pulled.mkv");
     let mut puller = pull("puller", &dir, &relay.hls("doctorStream/index.m3u8")?, 6.0, &file)?;
+    let old = dir.join("ts.mkv");
+    let mut old_player = pull("ts", &dir, &relay.hls("doctorStream/index.m3u8?variant=ts")?, 4.0, &old)?;
     puller.succeed(Duration::from_secs(40))?;
+    old_player.succeed(Duration::from_secs(40))?;
+    let old = Content::read(&old)?;
+    assert_eq!(old.codecs(), ("h264", "aac"));
+    old.dts_rises()?;
+    ensure!(old.readable() > 0.9 && old.bursts.len() >= 2, "{} {:?}", old.readable(), old.bursts);
     let content = Content::read(&file)?;
     assert_eq!(content.codecs(), ("h264", "aac"));
     content.dts_rises()?;
@@ -97,6 +202,24 @@ fn hls_js_plays() -> Result<()> {
     ensure!(number("frames")? >= 100.0, "it shows pictures: {report}");
     // hls.js begins a second behind and closes in slowly.
     ensure!(number("latency")? < 2.5, "near live: {report}");
+    relay.stop()
+}
+
+#[test]
+fn hls_js_plays_whole_segments() -> Result<()> {
+    let dir = output_dir("hls_js_whole_segments")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone::default())?;
+    relay.path_ready("patientStream")?;
+    for variant in ["ts", "fmp4"] {
+        let player = Player::open(&dir, &relay.hls(&format!("patientStream/index.m3u8?variant={variant}"))?, 16)?;
+        let report = player.said("report", Duration::from_secs(40))?;
+        println!("hls.js, {variant}: {report}");
+        let number = |name: &str| report[name].as_f64().with_context(|| format!("{name}: {report}"));
+        ensure!(report["errors"] == serde_json::json!([]), "no error: {report}");
+        ensure!(number("parts")? == 0.0 && number("segments")? >= 6.0, "it plays segments: {report}");
+        ensure!(number("frames")? >= 100.0 && number("time")? >= 5.0, "it shows pictures: {report}");
+    }
     relay.stop()
 }
 

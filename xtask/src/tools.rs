@@ -99,7 +99,14 @@ const PACKAGES: &[Package] = &[
     unless("pulseaudio-utils", Need::Tests, "plays into one and records the other", Unless::Program("pactl")),
     unless("x11-apps", Need::EndToEnd, "small programs that draw, and pictures of the display", Unless::Program("xwd")),
     unless("iproute2", Need::EndToEnd, "network namespaces", Unless::Program("ip")),
-    unless("nginx-light", Need::Bench, "an RTMP relay to measure ours by", Unless::Program("nginx")),
+    unless(
+        "nginx-light",
+        Need::EndToEnd,
+        "a cache in front of HLS, and an RTMP relay to measure ours by",
+        Unless::Program("nginx"),
+    ),
+    unless("gstreamer1.0-tools", Need::EndToEnd, "a second player: gst-launch-1.0", Unless::Program("gst-launch-1.0")),
+    package("gstreamer1.0-plugins-bad", Need::EndToEnd, "that player's HLS"),
     package("libnginx-mod-rtmp", Need::Bench, "its RTMP"),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];

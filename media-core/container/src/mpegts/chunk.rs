@@ -2,6 +2,7 @@
 //!
 //! Not here: where to cut (`proto::hls`), packets (`mux`).
 
+use super::packet::PACKET;
 use super::{Muxer, TsError};
 use bytes::Bytes;
 use media::{AccessUnit, ClockRate, MediaKind, MediaTime, TrackId, TrackSet, UnitKind};
@@ -75,9 +76,22 @@ impl ChunkWriter {
         self.muxer.fits(unit)
     }
 
-    /// A segment begins with the next unit: tables stand in front of it.
-    pub const fn begin_segment(&mut self) {
-        self.muxer.repeat_tables();
+    /// A segment begins with what is pending, or else with the next unit: tables stand in front of it.
+    pub fn begin_segment(&mut self) {
+        if self.pending.is_empty() {
+            return self.muxer.repeat_tables();
+        }
+        // Counters go on in the order of packets: tables that are among them already are brought to the front.
+        let (mut front, mut rest) = (Vec::new(), Vec::with_capacity(self.pending.len() + 2 * PACKET));
+        for packet in self.pending.as_chunks::<PACKET>().0 {
+            let to = if Muxer::is_table(packet) { &mut front } else { &mut rest };
+            to.extend_from_slice(packet);
+        }
+        if front.is_empty() {
+            self.muxer.write_tables(&mut front);
+        }
+        front.append(&mut rest);
+        self.pending = front;
     }
 
     /// Adds `unit` to the chunk in the making.

@@ -2,7 +2,7 @@
 //!
 //! Not here: where a segment ends (`chunk`, `proto::hls`).
 
-use super::packet::{self, Adaptation};
+use super::packet::{self, Adaptation, PACKET, Packet};
 use super::pes::{self, CLOCK_MASK};
 use super::psi::{self, Entry, ProgramMap};
 use super::{MAX_TRACKS, SECOND, TsError, carries, opus, stream_type};
@@ -180,14 +180,7 @@ impl Muxer {
     fn before(&mut self, dts: i64, key: bool, out: &mut Vec<u8>) {
         if key || self.last_tables.is_none_or(|last| dts.saturating_sub(last) >= TABLES_EVERY) {
             self.last_tables = Some(dts);
-            let [pat, map] = &mut self.counters;
-            packet::write(out, 0, pat, Adaptation::default(), &psi::write_pat(MAP_PID));
-            let table = ProgramMap {
-                version: self.version,
-                clock_pid: self.lanes.get(self.clock_lane).map_or(FIRST_PID, |lane| lane.pid),
-                entries: self.lanes.iter().map(Lane::entry).collect(),
-            };
-            packet::write(out, MAP_PID, map, Adaptation::default(), &psi::write_pmt(&table));
+            self.write_tables(out);
         }
         let Some(lane) = self.lanes.get(self.clock_lane) else { return };
         if let Some(mut last) = self.last_clock {
@@ -198,6 +191,22 @@ impl Muxer {
                 self.last_clock = Some(last);
             }
         }
+    }
+
+    pub(super) fn write_tables(&mut self, out: &mut Vec<u8>) {
+        let [pat, map] = &mut self.counters;
+        packet::write(out, 0, pat, Adaptation::default(), &psi::write_pat(MAP_PID));
+        let table = ProgramMap {
+            version: self.version,
+            clock_pid: self.lanes.get(self.clock_lane).map_or(FIRST_PID, |lane| lane.pid),
+            entries: self.lanes.iter().map(Lane::entry).collect(),
+        };
+        packet::write(out, MAP_PID, map, Adaptation::default(), &psi::write_pmt(&table));
+    }
+
+    /// Is it one of those that [`Self::write_tables`] writes?
+    pub(super) fn is_table(packet: &[u8; PACKET]) -> bool {
+        Packet::parse(packet).is_some_and(|packet| matches!(packet.pid, 0 | MAP_PID))
     }
 
     fn write_pes(&mut self, index: usize, payload: &[u8], pts: i64, dts: i64, key: bool, out: &mut Vec<u8>) {

@@ -1,5 +1,6 @@
 //! What a playlist's URL asks for: delivery directives (RFC 8216bis §6.2.5), the variant, and credentials to carry on.
 
+use super::names::Packaging;
 use thiserror::Error;
 
 /// Why a query cannot be answered; HTTP says `400 Bad Request`.
@@ -15,7 +16,7 @@ pub enum DirectiveError {
     #[error("_HLS_skip is YES or v2")]
     Skip,
     /// A variant that is not served.
-    #[error("variant is ll or fmp4")]
+    #[error("variant is ll, fmp4 or ts")]
     Variant,
     /// Credentials too long to be repeated in every line of a playlist.
     #[error("credentials in the query are longer than {} bytes", Carried::MAX)]
@@ -49,6 +50,27 @@ pub enum Variant {
     LowLatency,
     /// Whole segments alone.
     Fmp4,
+    /// Whole segments of MPEG-TS, which the oldest players understand.
+    MpegTs,
+}
+
+impl Variant {
+    /// As a URL names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LowLatency => "ll",
+            Self::Fmp4 => "fmp4",
+            Self::MpegTs => "ts",
+        }
+    }
+
+    /// What its segments are: two of the three share theirs.
+    pub const fn packaging(self) -> Packaging {
+        match self {
+            Self::LowLatency | Self::Fmp4 => Packaging::Fmp4,
+            Self::MpegTs => Packaging::MpegTs,
+        }
+    }
 }
 
 /// Credentials of a query, ready to be put behind every URI of a playlist.
@@ -120,6 +142,7 @@ impl Directives {
                     out.variant = match value {
                         "ll" => Some(Variant::LowLatency),
                         "fmp4" => Some(Variant::Fmp4),
+                        "ts" => Some(Variant::MpegTs),
                         _ => return Err(DirectiveError::Variant),
                     }
                 }
@@ -167,6 +190,10 @@ mod tests {
         check("_HLS_msn=18446744073709551616", Err(DirectiveError::Number("_HLS_msn")));
         check("_HLS_msn=1&_HLS_part=x", Err(DirectiveError::Number("_HLS_part")));
         check("_HLS_skip=NO", Err(DirectiveError::Skip));
+        for variant in [Variant::LowLatency, Variant::Fmp4, Variant::MpegTs] {
+            let query = format!("variant={}", variant.name());
+            assert_eq!(Directives::parse(&query).unwrap().variant, Some(variant));
+        }
         check("variant=mpegts", Err(DirectiveError::Variant));
         check(&format!("token={}", "x".repeat(5000)), Err(DirectiveError::TooLong));
     }

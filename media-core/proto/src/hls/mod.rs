@@ -18,7 +18,7 @@ mod window;
 pub use cutter::{Cut, Cutter};
 pub use directives::{Block, Carried, DirectiveError, Directives, Skip, Variant};
 pub use multivariant::{Multivariant, VideoTraits};
-pub use names::{Resource, Seed, split_url};
+pub use names::{Packaging, Resource, Seed, split_url};
 pub use window::{Availability, PartLookup, Seam, SegmentView, Window, WindowConfig};
 
 /// The multivariant playlist of a path, as MediaMTX calls it.

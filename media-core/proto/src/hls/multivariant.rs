@@ -42,12 +42,8 @@ impl Multivariant {
                 out.push_str(&format!(",FRAME-RATE={rate:.3}"));
             }
         }
-        let variant = match variant {
-            Some(Variant::Fmp4) => "variant=fmp4",
-            Some(Variant::LowLatency) => "variant=ll",
-            None => "",
-        };
-        let query: Vec<&str> = [variant, carried.as_str()].into_iter().filter(|q| !q.is_empty()).collect();
+        let variant = variant.map_or_else(String::new, |variant| format!("variant={}", variant.name()));
+        let query: Vec<&str> = [variant.as_str(), carried.as_str()].into_iter().filter(|q| !q.is_empty()).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         out.push_str(&format!("\n{MEDIA}{mark}{}\n", query.join("&")));
         out

@@ -21,6 +21,33 @@ impl fmt::Display for Seed {
     }
 }
 
+/// What segments are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Packaging {
+    /// Fragmented MP4.
+    Fmp4,
+    /// MPEG-TS.
+    MpegTs,
+}
+
+impl Packaging {
+    /// The ending of a segment's name.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Fmp4 => "mp4",
+            Self::MpegTs => "ts",
+        }
+    }
+
+    /// Content type of a segment (RFC 8216 §4).
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Fmp4 => "video/mp4",
+            Self::MpegTs => "video/mp2t",
+        }
+    }
+}
+
 /// What the last segment of a URL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
@@ -43,6 +70,8 @@ pub enum Resource {
         seed: Seed,
         /// Its media sequence number.
         msn: u64,
+        /// What it is made of.
+        packaging: Packaging,
     },
     /// A partial segment.
     Part {
@@ -62,13 +91,15 @@ impl Resource {
             super::MEDIA => return Some(Self::Media),
             _ => {}
         }
-        let (seed, rest) = file.strip_suffix(".mp4")?.split_once('_')?;
+        let (name, extension) = file.rsplit_once('.')?;
+        let (seed, rest) = name.split_once('_')?;
         let seed = Seed::new(u64::from_str_radix(seed, 16).ok()?);
+        let packaging = [Packaging::Fmp4, Packaging::MpegTs].into_iter().find(|p| p.extension() == extension)?;
         let number = |prefix: &str| rest.strip_prefix(prefix)?.parse().ok();
         let resource = if let Some(number) = number("init") {
             Self::Init { seed, number }
         } else if let Some(msn) = number("seg") {
-            Self::Segment { seed, msn }
+            Self::Segment { seed, msn, packaging }
         } else {
             Self::Part { seed, number: number("part")? }
         };
@@ -83,7 +114,7 @@ impl fmt::Display for Resource {
             Self::Multivariant => f.write_str(super::MULTIVARIANT),
             Self::Media => f.write_str(super::MEDIA),
             Self::Init { seed, number } => write!(f, "{seed}_init{number}.mp4"),
-            Self::Segment { seed, msn } => write!(f, "{seed}_seg{msn}.mp4"),
+            Self::Segment { seed, msn, packaging } => write!(f, "{seed}_seg{msn}.{}", packaging.extension()),
             Self::Part { seed, number } => write!(f, "{seed}_part{number}.mp4"),
         }
     }
@@ -107,7 +138,11 @@ mod tests {
         check("/a/stream.m3u8", Some(("a", Resource::Media)));
         check("/a/", Some(("a", Resource::Page)));
         check("/a/00ab00000001_part7.mp4", Some(("a", Resource::Part { seed, number: 7 })));
-        check("/a/00ab00000001_seg7.mp4", Some(("a", Resource::Segment { seed, msn: 7 })));
+        let segment = |packaging| Resource::Segment { seed, msn: 7, packaging };
+        check("/a/00ab00000001_seg7.mp4", Some(("a", segment(Packaging::Fmp4))));
+        check("/a/00ab00000001_seg7.ts", Some(("a", segment(Packaging::MpegTs))));
+        check("/a/00ab00000001_part7.ts", None);
+        check("/a/00ab00000001_seg7.m4s", None);
         check("/a/00ab00000001_init0.mp4", Some(("a", Resource::Init { seed, number: 0 })));
         // One spelling each: what differs would be another entry in a cache.
         check("/a/00AB00000001_part7.mp4", None);

@@ -3,7 +3,7 @@
 //! Not here: what is listed (`window`).
 
 use super::directives::{Carried, Skip, Variant};
-use super::names::Resource;
+use super::names::{Packaging, Resource};
 use super::text::{date, seconds};
 use super::window::{PART_SEGMENTS, Part, Seam, Segment, Window};
 
@@ -11,10 +11,18 @@ impl Window {
     /// The media playlist, with `carried` behind every URI.
     pub fn playlist(&self, variant: Variant, skip: Skip, carried: &Carried) -> String {
         let query = if carried.as_str().is_empty() { String::new() } else { format!("?{}", carried.as_str()) };
-        let mut out = Text { out: String::with_capacity(8 << 10), window: self, query, init: None };
+        let mut out = Text {
+            out: String::with_capacity(8 << 10),
+            window: self,
+            query,
+            init: None,
+            packaging: variant.packaging(),
+        };
         match variant {
             Variant::LowLatency => out.low_latency(skip),
-            Variant::Fmp4 => out.whole_segments(),
+            // What each needs: 7 for maps in ordinary playlists, 3 for durations that are no whole seconds (§8).
+            Variant::Fmp4 => out.whole_segments(7),
+            Variant::MpegTs => out.whole_segments(3),
         }
         out.out
     }
@@ -43,6 +51,7 @@ struct Text<'a> {
     query: String,
     /// The init segment that holds at this line.
     init: Option<u64>,
+    packaging: Packaging,
 }
 
 impl Text<'_> {
@@ -111,9 +120,9 @@ impl Text<'_> {
         self.line(format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{next}\""));
     }
 
-    fn whole_segments(&mut self) {
+    fn whole_segments(&mut self, version: u8) {
         let window = self.window;
-        self.head(7);
+        self.head(version);
         self.sequence();
         for segment in window.listed() {
             self.segment_head(segment);
@@ -128,7 +137,7 @@ impl Text<'_> {
         if segment.seam == Seam::Breaks {
             self.line(format_args!("#EXT-X-DISCONTINUITY"));
         }
-        if self.init != Some(segment.init) {
+        if self.packaging == Packaging::Fmp4 && self.init != Some(segment.init) {
             self.init = Some(segment.init);
             let map = self.uri(Resource::Init { seed: self.window.config.seed, number: segment.init });
             self.line(format_args!("#EXT-X-MAP:URI=\"{map}\""));
@@ -145,7 +154,8 @@ impl Text<'_> {
     }
 
     fn segment_end(&mut self, segment: &Segment) {
-        let uri = self.uri(Resource::Segment { seed: self.window.config.seed, msn: segment.msn });
+        let uri =
+            self.uri(Resource::Segment { seed: self.window.config.seed, msn: segment.msn, packaging: self.packaging });
         self.line(format_args!("#EXTINF:{},\n{uri}", seconds(segment.duration)));
     }
 }

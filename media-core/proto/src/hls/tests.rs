@@ -197,6 +197,11 @@ proptest! {
                 );
             }
             let whole = parse(&window.playlist(Variant::Fmp4, Skip::No, &carried));
+            let text = window.playlist(Variant::MpegTs, Skip::No, &carried);
+            let transport = parse(&text);
+            assert!(text.starts_with("#EXTM3U\n#EXT-X-VERSION:3\n") && !text.contains("EXT-X-MAP"));
+            assert_eq!((transport.msn, transport.segments.len()), (whole.msn, whole.segments.len()));
+            assert!(transport.segments.iter().all(|s| s.uri.contains(".ts")), "{text}");
             prop_assert_eq!(whole.segments.len(), now.segments.len());
             prop_assert!(whole.segments.iter().all(|e| e.parts.is_empty()) && whole.hint.is_none());
             before = Some(now);

@@ -2,11 +2,11 @@
 //!
 //! Belongs here: which keys there are, what they mean, what a wrong one is told. Not here: YAML (`yaml`), what the settings do.
 
+mod hls;
 mod values;
 mod yaml;
 
 use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
-use crate::hls::HlsConfig;
 use crate::relay::RelayConfig;
 use crate::webrtc::WebRtcConfig;
 use hub::PathName;
@@ -114,7 +114,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     let mut relay = RelayConfig {
         rtmp: server(&mut top, "rtmp", "rtmpAddress", ":1935", true, &mut notes)?,
         webrtc: webrtc(&mut top, &mut notes)?,
-        hls: server(&mut top, "hls", "hlsAddress", ":8888", true, &mut notes)?.map(|http| (http, HlsConfig::default())),
+        hls: hls::read(&mut top, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
         metrics: server(&mut top, "metrics", "metricsAddress", ":9998", false, &mut notes)?.map(loopback),
         ..RelayConfig::default()

@@ -39,6 +39,28 @@ impl FromStr for Span {
     }
 }
 
+/// A size such as `50M`, `512K` or `1048576`; letters count in thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ByteSize(pub(super) usize);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("'{text}' is no size; write '50M' or '50000000'");
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text.get(digits.len()..).unwrap_or_default().to_ascii_uppercase().as_str() {
+            "" | "B" => 1,
+            "K" | "KB" => 1_000,
+            "M" | "MB" => 1_000_000,
+            "G" | "GB" => 1_000_000_000,
+            _ => return Err(bad()),
+        };
+        let count: usize = digits.parse().map_err(|_e| bad())?;
+        count.checked_mul(unit).filter(|&size| size > 0).map(Self).ok_or_else(bad)
+    }
+}
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogLevel {

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hub::PathName;
-use proto::hls::{Directives, PLAYLIST_TYPE, Resource, SegmentView, split_url};
+use proto::hls::{Directives, PLAYLIST_TYPE, Packaging, Resource, SegmentView, Variant, split_url};
 use std::sync::Arc;
 use tracing::{debug, warn};
 
@@ -25,7 +25,6 @@ const CACHE_BLOCKED: &str = "max-age=6";
 const CACHE_FILE: &str = "max-age=31536000, immutable";
 const CACHE_RELOAD: &str = "no-cache";
 const CACHE_NEVER: &str = "no-store";
-const MP4_TYPE: &str = "video/mp4";
 
 /// What a URL asks for.
 #[derive(Debug)]
@@ -62,6 +61,7 @@ pub(super) async fn answer(state: &HlsState, request: Request) -> Response {
         }
     };
     allow_origin(state, &parts.headers, response.headers_mut());
+    keep_private(&parts.headers, response.headers_mut());
     if head {
         // The length stays in the header.
         *response.body_mut() = Body::empty();
@@ -80,15 +80,15 @@ async fn get(state: &HlsState, parts: &Parts) -> Response {
         Resource::Page => return page::page(path.as_str(), asked.folder),
         Resource::Multivariant => multivariant(state, &path, query, &parts.method).await,
         Resource::Media => media(state, &path, query, &parts.method).await,
-        Resource::Init { seed, number } => running(state, &path).and_then(|muxer| {
+        Resource::Init { seed, number } => running(state, &path, Packaging::Fmp4).and_then(|muxer| {
             let bytes = muxer.init(seed, number).ok_or(Absent::NotFound)?;
             Ok(file(&muxer, bytes))
         }),
-        Resource::Segment { seed, msn } => running(state, &path).and_then(|muxer| {
+        Resource::Segment { seed, msn, packaging } => running(state, &path, packaging).and_then(|muxer| {
             let view = muxer.segment(seed, msn).ok_or(Absent::NotFound)?;
             Ok(segment(muxer, view))
         }),
-        Resource::Part { seed, number } => match running(state, &path) {
+        Resource::Part { seed, number } => match running(state, &path, Packaging::Fmp4) {
             Ok(muxer) => muxer.part(seed, number).await.map(|bytes| file(&muxer, bytes)),
             Err(absent) => Err(absent),
         },
@@ -101,19 +101,19 @@ async fn get(state: &HlsState, parts: &Parts) -> Response {
 }
 
 /// The muxer of a path that has one.
-fn running(state: &HlsState, path: &PathName) -> Result<Arc<Muxer>, Absent> {
-    let muxer = state.existing(path).ok_or(Absent::NotFound)?;
+fn running(state: &HlsState, path: &PathName, packaging: Packaging) -> Result<Arc<Muxer>, Absent> {
+    let muxer = state.existing(path, packaging).ok_or(Absent::NotFound)?;
     muxer.touch();
     Ok(muxer)
 }
 
 /// The muxer of a path, started if need be. `HEAD` asks what is true now: it does not wait for a publisher.
-fn started(state: &HlsState, path: &PathName, method: &Method) -> Result<Arc<Muxer>, Absent> {
-    let shown = state.existing(path).filter(|muxer| !muxer.is_over());
+fn started(state: &HlsState, path: &PathName, packaging: Packaging, method: &Method) -> Result<Arc<Muxer>, Absent> {
+    let shown = state.existing(path, packaging).filter(|muxer| !muxer.is_over());
     if shown.is_none() && *method == Method::HEAD && !state.0.source.exists(path) {
         return Err(Absent::NotFound);
     }
-    let muxer = state.ensure(path).ok_or(Absent::Crowded)?;
+    let muxer = state.ensure(path, packaging).ok_or(Absent::Crowded)?;
     if *method == Method::HEAD && muxer.is_opening() && !state.0.source.exists(path) {
         return Err(Absent::NotFound);
     }
@@ -126,11 +126,10 @@ async fn multivariant(state: &HlsState, path: &PathName, query: &str, method: &M
         Ok(directives) => directives,
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
     };
-    let muxer = started(state, path, method)?;
-    // Where the URL does not choose, neither does the playlist's, unless the configuration is not the default.
-    let variant =
-        directives.variant.or((state.0.config.variant != super::Variant::default()).then_some(state.0.config.variant));
-    let playlist = muxer.multivariant(variant, &directives.carried).await?;
+    let packaging = directives.variant.unwrap_or(state.0.config.variant).packaging();
+    let muxer = started(state, path, packaging, method)?;
+    // Where the URL does not choose, neither does the playlist's.
+    let playlist = muxer.multivariant(directives.variant, &directives.carried).await?;
     Ok(text_of(&muxer, playlist, CACHE_RELOAD))
 }
 
@@ -139,23 +138,29 @@ async fn media(state: &HlsState, path: &PathName, query: &str, method: &Method) 
         Ok(directives) => directives,
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
     };
+    let variant = directives.variant.unwrap_or(state.0.config.variant);
+    let packaging = variant.packaging();
     // A stream that has just ended is still told so.
-    let muxer = match state.existing(path).filter(|m| m.is_over() && !state.0.source.exists(path)) {
+    let muxer = match state.existing(path, packaging).filter(|m| m.is_over() && !state.0.source.exists(path)) {
         Some(muxer) => muxer,
-        None => started(state, path, method)?,
+        None => started(state, path, packaging, method)?,
     };
     muxer.first_wait().await?;
     let cache = match directives.block.filter(|_| *method == Method::GET) {
-        None => CACHE_RELOAD,
+        None if variant == Variant::LowLatency => CACHE_RELOAD.into(),
+        None => {
+            // Players ask again after half a target duration at the earliest (RFC 8216 §6.3.4), and a cache in between may
+            // answer so long; nothing shorter than a second can be said.
+            format!("max-age={}", (muxer.target() / 2).as_secs().max(1))
+        }
         Some(block) => match muxer.block(block).await? {
-            Ok(true) => CACHE_BLOCKED,
-            Ok(false) => CACHE_NEVER,
+            Ok(true) => CACHE_BLOCKED.into(),
+            Ok(false) => CACHE_NEVER.into(),
             Err(TooFar) => return Ok(text(StatusCode::BAD_REQUEST, "_HLS_msn or _HLS_part is too far ahead")),
         },
     };
-    let variant = directives.variant.unwrap_or_default();
     let playlist = muxer.playlist(variant, directives.skip, &directives.carried)?;
-    Ok(text_of(&muxer, playlist, cache))
+    Ok(text_of(&muxer, playlist, &cache))
 }
 
 async fn authorize(state: &HlsState, path: &PathName, parts: &Parts) -> Result<(), Box<Response>> {
@@ -175,7 +180,7 @@ async fn authorize(state: &HlsState, path: &PathName, parts: &Parts) -> Result<(
 fn file(muxer: &Muxer, bytes: Bytes) -> Response {
     muxer.count(bytes.len());
     let mut response = Body::from(bytes).into_response();
-    put(response.headers_mut(), header::CONTENT_TYPE, MP4_TYPE);
+    put(response.headers_mut(), header::CONTENT_TYPE, muxer.packaging.content_type());
     put(response.headers_mut(), header::CACHE_CONTROL, CACHE_FILE);
     response
 }
@@ -183,6 +188,7 @@ fn file(muxer: &Muxer, bytes: Bytes) -> Response {
 /// A segment is sent part by part. A client slower than the window finds the next part gone and its connection closed; it
 /// never holds more than one.
 fn segment(muxer: Arc<Muxer>, view: SegmentView) -> Response {
+    let kind = muxer.packaging.content_type();
     let parts = (view.first_part, view.first_part + view.parts);
     let stream = futures_util::stream::unfold((muxer, parts), |(muxer, (next, end))| async move {
         if next >= end {
@@ -196,18 +202,20 @@ fn segment(muxer: Arc<Muxer>, view: SegmentView) -> Response {
         Some((part, (muxer, rest)))
     });
     let mut response = Body::from_stream(stream).into_response();
-    put(response.headers_mut(), header::CONTENT_TYPE, MP4_TYPE);
+    put(response.headers_mut(), header::CONTENT_TYPE, kind);
     put(response.headers_mut(), header::CACHE_CONTROL, CACHE_FILE);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(view.bytes));
     response
 }
 
-fn text_of(muxer: &Muxer, playlist: String, cache: &'static str) -> Response {
+fn text_of(muxer: &Muxer, playlist: String, cache: &str) -> Response {
     muxer.count(playlist.len());
     let length = HeaderValue::from(playlist.len());
     let mut response = playlist.into_response();
     put(response.headers_mut(), header::CONTENT_TYPE, PLAYLIST_TYPE);
-    put(response.headers_mut(), header::CACHE_CONTROL, cache);
+    if let Ok(cache) = HeaderValue::from_str(cache) {
+        response.headers_mut().insert(header::CACHE_CONTROL, cache);
+    }
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
     response
 }
@@ -235,6 +243,17 @@ fn preflight() -> Response {
     put(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Range");
     put(headers, header::ACCESS_CONTROL_MAX_AGE, "86400");
     response
+}
+
+/// What credentials in a header have opened is for nobody else: unlike those of a URL, they are no part of what caches go by,
+/// and not every cache looks at them (nginx does not).
+fn keep_private(asked: &HeaderMap, headers: &mut HeaderMap) {
+    let shared = headers.get(header::CACHE_CONTROL).and_then(|v| v.to_str().ok()).filter(|v| v.starts_with("max-age"));
+    if let (true, Some(shared)) = (asked.contains_key(header::AUTHORIZATION), shared)
+        && let Ok(private) = HeaderValue::try_from(format!("private, {shared}"))
+    {
+        headers.insert(header::CACHE_CONTROL, private);
+    }
 }
 
 fn allow_origin(state: &HlsState, asked: &HeaderMap, headers: &mut HeaderMap) {

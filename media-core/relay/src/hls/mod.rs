@@ -1,10 +1,10 @@
-//! HLS: an LL-HLS origin per path, over plain HTTP.
+//! HLS in three forms at once, over plain HTTP: LL-HLS, plain fMP4, and MPEG-TS for old players.
 //!
-//! Belongs here: who makes segments and how long ([`HlsState`], `muxer`), from units to parts (`segmenter`), status codes,
-//! headers and held requests (`answer`), the player page. Not here: playlists (`proto::hls`), boxes (`container::fmp4`), the port
+//! Belongs here: who makes segments and how long ([`HlsState`], `muxer`), from units to parts (`segmenter`, `writer`), status codes,
+//! headers and held requests (`answer`), the player page. Not here: playlists (`proto::hls`), boxes and packets (`container`), the port
 //! (`relay`).
 //!
-//! A muxer is a reader of its path. It starts with the first request and closes when nobody has asked for a while. Nothing
+//! A muxer is a reader of its path and makes one kind of segments; LL-HLS and plain fMP4 list the same ones. It starts with the first request and closes when nobody has asked for a while. Nothing
 //! is remembered of clients: no cookies, no sessions, no addresses; whoever shows the credentials gets the file, from here
 //! or from any cache in between.
 
@@ -14,6 +14,7 @@ mod page;
 mod segmenter;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use crate::access::Authorizer;
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use axum::response::Response;
 use hub::{Hub, Item, PathName, ReadError, Reader, ReaderInfo, Start};
 use muxer::Muxer;
 use parking_lot::Mutex;
-use proto::hls::Variant;
+use proto::hls::{Packaging, Variant};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -48,7 +49,7 @@ pub struct HlsConfig {
     pub always_remux: bool,
     /// Origins whose pages may read (`hlsAllowOrigins`); `*` is every page.
     pub allow_origins: Vec<HeaderValue>,
-    /// What `index.m3u8` leads to where the URL does not say (`hlsVariant`).
+    /// What the playlists are where the URL does not say (`hlsVariant`).
     pub variant: Variant,
     /// How long a first request is held until there is something to play.
     pub first_wait: Duration,
@@ -155,6 +156,17 @@ pub struct MuxerState {
     pub kept_bytes: usize,
 }
 
+impl MuxerState {
+    /// Another muxer of the same path.
+    fn add(&mut self, other: &Self) {
+        self.created = self.created.min(other.created);
+        self.last_request = self.last_request.max(other.last_request);
+        self.outbound_bytes += other.outbound_bytes;
+        self.outbound_frames_discarded += other.outbound_frames_discarded;
+        self.kept_bytes += other.kept_bytes;
+    }
+}
+
 /// All muxers of one relay. A clone is another handle to the same; with the last one every muxer stops.
 #[derive(Debug, Clone)]
 pub struct HlsState(Arc<Inner>);
@@ -165,7 +177,7 @@ struct Inner {
     source: Arc<dyn Source>,
     authorizer: Arc<dyn Authorizer>,
     clock: Clock,
-    muxers: Arc<Mutex<HashMap<PathName, Arc<Muxer>>>>,
+    muxers: Arc<Mutex<HashMap<(PathName, Packaging), Arc<Muxer>>>>,
     stop: CancellationToken,
     _stop_with_me: DropGuard,
 }
@@ -188,11 +200,18 @@ impl HlsState {
         }))
     }
 
-    /// Every muxer, by path.
+    /// Every path that is muxed; what its kinds of segments do is added up.
     pub fn muxers(&self) -> Vec<MuxerState> {
         let muxers: Vec<_> = self.0.muxers.lock().values().cloned().collect();
-        let mut states: Vec<_> = muxers.iter().map(|m| m.state()).collect();
+        let mut states: Vec<MuxerState> = muxers.iter().map(|m| m.state()).collect();
         states.sort_by(|a, b| a.path.cmp(&b.path));
+        states.dedup_by(|other, one| {
+            let same = one.path == other.path;
+            if same {
+                one.add(other);
+            }
+            same
+        });
         states
     }
 
@@ -209,7 +228,7 @@ impl HlsState {
             for path in hub.paths() {
                 let kind = path.publisher.map(|(info, _)| info.kind);
                 if kind.is_some_and(|kind| kind != crate::transcode::KIND) {
-                    let _running = self.ensure(&path.name);
+                    let _running = self.ensure(&path.name, self.0.config.variant.packaging());
                 }
             }
             tokio::select! {
@@ -230,29 +249,30 @@ impl HlsState {
     }
 
     /// The muxer of `path`, whatever its state.
-    fn existing(&self, path: &PathName) -> Option<Arc<Muxer>> {
-        self.0.muxers.lock().get(path).cloned()
+    fn existing(&self, path: &PathName, packaging: Packaging) -> Option<Arc<Muxer>> {
+        self.0.muxers.lock().get(&(path.clone(), packaging)).cloned()
     }
 
     /// The muxer of `path`, started if there is none that goes on; `None` if there are too many that wait.
-    fn ensure(&self, path: &PathName) -> Option<Arc<Muxer>> {
+    fn ensure(&self, path: &PathName, packaging: Packaging) -> Option<Arc<Muxer>> {
         let mut muxers = self.0.muxers.lock();
-        if let Some(muxer) = muxers.get(path).filter(|m| !m.is_over()) {
+        let key = (path.clone(), packaging);
+        if let Some(muxer) = muxers.get(&key).filter(|m| !m.is_over()) {
             return Some(Arc::clone(muxer));
         }
         if muxers.values().filter(|m| m.is_opening()).count() >= MOST_OPENING {
             return None;
         }
-        let muxer = Arc::new(Muxer::new(path.clone(), Arc::clone(&self.0.config), self.0.clock));
-        muxers.insert(path.clone(), Arc::clone(&muxer));
+        let muxer = Arc::new(Muxer::new(path.clone(), packaging, Arc::clone(&self.0.config), self.0.clock));
+        muxers.insert(key.clone(), Arc::clone(&muxer));
         let run = Arc::clone(&muxer).run(Arc::clone(&self.0.source), self.0.stop.clone());
         let (registry, running) = (Arc::clone(&self.0.muxers), Arc::clone(&muxer));
         tokio::spawn(async move {
             run.await;
             let mut registry = registry.lock();
             // Another one may have taken its place.
-            if registry.get(&running.path).is_some_and(|m| Arc::ptr_eq(m, &running)) {
-                registry.remove(&running.path);
+            if registry.get(&key).is_some_and(|m| Arc::ptr_eq(m, &running)) {
+                registry.remove(&key);
             }
         });
         Some(muxer)

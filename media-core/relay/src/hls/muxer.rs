@@ -1,4 +1,4 @@
-//! One path's muxer: its task, what it keeps, who waits for what comes next.
+//! One path's muxer for one kind of segment: its task, what it keeps, who waits for what comes next.
 //!
 //! Not here: HTTP (`answer`), how parts are made (`segmenter`).
 
@@ -9,7 +9,9 @@ use bytes::Bytes;
 use hub::{Item, PathName, ReadError};
 use media::MonoTime;
 use parking_lot::Mutex;
-use proto::hls::{Availability, Block, Carried, Multivariant, PartLookup, Seed, SegmentView, Skip, Variant, Window};
+use proto::hls::{
+    Availability, Block, Carried, Multivariant, Packaging, PartLookup, Seed, SegmentView, Skip, Variant, Window,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -58,6 +60,7 @@ const IDLE_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Muxer {
     pub(super) path: PathName,
+    pub(super) packaging: Packaging,
     seed: Seed,
     config: Arc<HlsConfig>,
     clock: Clock,
@@ -73,15 +76,16 @@ pub(super) struct Muxer {
 }
 
 impl Muxer {
-    pub(super) fn new(path: PathName, config: Arc<HlsConfig>, clock: Clock) -> Self {
+    pub(super) fn new(path: PathName, packaging: Packaging, config: Arc<HlsConfig>, clock: Clock) -> Self {
         let seed = Seed::new(rand::random());
         Self {
             path,
+            packaging,
             seed,
             clock,
             created: (SystemTime::now(), Instant::now()),
             phase: AtomicU8::new(Phase::Opening as u8),
-            segmenter: Mutex::new(Segmenter::new(Arc::clone(&config), seed)),
+            segmenter: Mutex::new(Segmenter::new(Arc::clone(&config), seed, packaging)),
             changed: watch::Sender::new(()),
             held: Semaphore::new(config.max_held),
             config,
@@ -163,7 +167,7 @@ impl Muxer {
                     Ok(false) => {}
                     Err(error) => {
                         self.discarded.fetch_add(1, Ordering::Relaxed);
-                        warn!(path = %self.path, %error, ?unit, "a unit cannot be written as fMP4");
+                        warn!(path = %self.path, %error, ?unit, "a unit cannot be written");
                     }
                 }
                 Wish::Nothing
@@ -300,9 +304,13 @@ impl Muxer {
         self.wait(self.hold(), look).await?.unwrap_or(Err(Absent::NotFound))
     }
 
+    /// Target Duration.
+    pub(super) fn target(&self) -> Duration {
+        Duration::from_micros(self.segmenter.lock().window().map_or(0, Window::target))
+    }
+
     fn hold(&self) -> Duration {
-        let target = self.segmenter.lock().window().map_or(0, Window::target);
-        (Duration::from_micros(target) * 3).max(self.config.least_hold)
+        (self.target() * 3).max(self.config.least_hold)
     }
 
     /// Waits until `look` finds something in the window; `None` when the time or the stream is over.

@@ -1,13 +1,13 @@
 //! From units to parts of a window.
 //!
 //! Belongs here: which tracks are carried, where the stream breaks, what time of day a segment begins. Not here: waiting
-//! (`muxer`), where parts and segments end (`proto::hls::Cutter`), boxes (`container::fmp4`).
+//! (`muxer`), where parts and segments end (`proto::hls::Cutter`), boxes and packets (`writer`, `container`).
 
 use super::HlsConfig;
+use super::writer::{WriteError, Writer, carries};
 use bytes::Bytes;
-use container::fmp4::{self, Fmp4Error, FragmentWriter};
 use media::{AccessUnit, ClockRate, CodecParams, MediaKind, MediaTime, Track, TrackId, TrackSet, UnitKind};
-use proto::hls::{Cut, Cutter, Seam, Seed, VideoTraits, Window, WindowConfig};
+use proto::hls::{Cut, Cutter, Packaging, Seam, Seed, VideoTraits, Window, WindowConfig};
 use std::sync::Arc;
 
 /// The first unit gets this time, so that what is a little older, sound above all, keeps a positive one.
@@ -33,6 +33,7 @@ const MAX_PART: usize = 16 << 20;
 pub(super) struct Segmenter {
     config: Arc<HlsConfig>,
     seed: Seed,
+    packaging: Packaging,
     /// What is announced; carried from the next start point on.
     announced: TrackSet,
     running: Option<Running>,
@@ -43,7 +44,7 @@ pub(super) struct Segmenter {
 struct Running {
     tracks: TrackSet,
     lead: TrackId,
-    writer: FragmentWriter,
+    writer: Writer,
     cutter: Cutter,
     origin: MediaTime,
     window: Window,
@@ -58,8 +59,8 @@ struct Running {
 }
 
 impl Segmenter {
-    pub(super) fn new(config: Arc<HlsConfig>, seed: Seed) -> Self {
-        Self { config, seed, announced: TrackSet::default(), running: None, first_sound: None }
+    pub(super) fn new(config: Arc<HlsConfig>, seed: Seed, packaging: Packaging) -> Self {
+        Self { config, seed, packaging, announced: TrackSet::default(), running: None, first_sound: None }
     }
 
     /// The window, as soon as there is one.
@@ -86,11 +87,11 @@ impl Segmenter {
 
     /// Tracks were announced, or changed.
     pub(super) fn announce(&mut self, tracks: &TrackSet) {
-        self.announced = carried(tracks);
+        self.announced = carried(tracks, self.packaging);
     }
 
     /// Takes a unit whose time of day is `date`, µs since 1970; true if there is something new to serve.
-    pub(super) fn push(&mut self, unit: &AccessUnit, date: u64) -> Result<bool, Fmp4Error> {
+    pub(super) fn push(&mut self, unit: &AccessUnit, date: u64) -> Result<bool, WriteError> {
         self.learn(unit);
         let starts = unit.kind != UnitKind::Delta;
         let leads = |tracks: &TrackSet| lead(tracks).is_some_and(|t| t.id == unit.track);
@@ -102,7 +103,7 @@ impl Segmenter {
                     self.sound_alone(unit)
                 };
                 let Some(tracks) = tracks else { return Ok(false) };
-                let mut running = Running::start(&self.config, self.seed, tracks, unit.dts, date)?;
+                let mut running = Running::start(&self.config, self.seed, self.packaging, tracks, unit.dts, date)?;
                 let new = running.push(unit, date)?;
                 self.running = Some(running);
                 Ok(new)
@@ -129,6 +130,7 @@ impl Segmenter {
         let enough = (running.segment_target / 2 * 3).max(running.window.part_target() * 4);
         if !running.window.is_presentable() && running.window.open_duration() >= enough {
             let date = running.window.edge_date();
+            running.writer.begin_segment();
             running.window.begin_segment(Seam::Continues, None, date);
         }
     }
@@ -175,11 +177,18 @@ impl Segmenter {
 }
 
 impl Running {
-    fn start(config: &HlsConfig, seed: Seed, tracks: TrackSet, first: MediaTime, date: u64) -> Result<Self, Fmp4Error> {
+    fn start(
+        config: &HlsConfig,
+        seed: Seed,
+        packaging: Packaging,
+        tracks: TrackSet,
+        first: MediaTime,
+        date: u64,
+    ) -> Result<Self, WriteError> {
         let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX / 4);
         let (part, segment_target) = (micros(config.part_duration), micros(config.segment_duration).max(1));
         let origin = first.minus(MediaTime::new(FIRST_TIME, ClockRate::MICRO));
-        let writer = FragmentWriter::new(&tracks, origin)?;
+        let writer = Writer::new(packaging, &tracks, origin)?;
         let cutter = Cutter::new(part, segment_target);
         let window_config = WindowConfig {
             seed,
@@ -191,7 +200,7 @@ impl Running {
             // Four of the largest; ordinary streams stay far below.
             max_bytes: config.segment_max_size.saturating_mul(4),
         };
-        let window = Window::new(window_config, writer.init().clone(), cutter.target(), date);
+        let window = Window::new(window_config, writer.init(), cutter.target(), date);
         let lead = lead(&tracks).map_or(TrackId(0), |t| t.id);
         let anchor = (FIRST_TIME, date);
         let segment_max = config.segment_max_size;
@@ -200,18 +209,18 @@ impl Running {
     }
 
     /// Goes on with other tracks or parameters, in a new segment.
-    fn change(&mut self, tracks: &TrackSet, dts: MediaTime, date: u64) -> Result<bool, Fmp4Error> {
+    fn change(&mut self, tracks: &TrackSet, dts: MediaTime, date: u64) -> Result<bool, WriteError> {
         let new = self.cut_part()?;
         self.writer.replace_tracks(tracks)?;
         self.tracks = tracks.clone();
         self.lead = lead(tracks).map_or(TrackId(0), |t| t.id);
         let at = self.time(dts);
         self.cutter.restart();
-        self.begin(Seam::Breaks, Some(self.writer.init().clone()), at, date);
+        self.begin(Seam::Breaks, Some(self.writer.init()), at, date);
         Ok(new)
     }
 
-    fn push(&mut self, unit: &AccessUnit, date: u64) -> Result<bool, Fmp4Error> {
+    fn push(&mut self, unit: &AccessUnit, date: u64) -> Result<bool, WriteError> {
         let at = self.time(unit.dts);
         let mut new =
             if unit.track == self.lead { self.before_lead(unit, at, date)? } else { self.before_sound(at, date)? };
@@ -234,7 +243,7 @@ impl Running {
         Ok(new)
     }
 
-    fn before_lead(&mut self, unit: &AccessUnit, at: i64, date: u64) -> Result<bool, Fmp4Error> {
+    fn before_lead(&mut self, unit: &AccessUnit, at: i64, date: u64) -> Result<bool, WriteError> {
         let starts = unit.kind != UnitKind::Delta;
         let heard = self.lead_end.max(self.edge);
         if starts && heard.is_some_and(|end| at.saturating_sub(end) > BREAK) {
@@ -256,7 +265,7 @@ impl Running {
     }
 
     /// Sound does not wait for pictures that do not come.
-    fn before_sound(&mut self, at: i64, date: u64) -> Result<bool, Fmp4Error> {
+    fn before_sound(&mut self, at: i64, date: u64) -> Result<bool, WriteError> {
         let pending = i64::try_from(self.pending()).unwrap_or(i64::MAX);
         let Some(edge) = self.edge.filter(|edge| at.saturating_sub(edge.saturating_add(pending)) > STALL) else {
             return Ok(false);
@@ -275,7 +284,7 @@ impl Running {
     }
 
     /// Cuts what was gathered; true if that was something.
-    fn cut_part(&mut self) -> Result<bool, Fmp4Error> {
+    fn cut_part(&mut self) -> Result<bool, WriteError> {
         let alone = self.pending() == 0;
         let Some(fragment) = self.writer.cut()? else { return Ok(false) };
         let (start, length) = (fragment.start.micros(), fragment.duration.micros());
@@ -304,6 +313,7 @@ impl Running {
         } else {
             mapped
         };
+        self.writer.begin_segment();
         self.window.begin_segment(seam, init, mapped);
     }
 
@@ -317,8 +327,8 @@ impl Running {
 }
 
 /// One picture and one sound, the first of each: what every player takes.
-fn carried(tracks: &TrackSet) -> TrackSet {
-    let first = |kind| tracks.iter().find(|track| track.kind() == kind && fmp4::carries(track.codec()));
+fn carried(tracks: &TrackSet, packaging: Packaging) -> TrackSet {
+    let first = |kind| tracks.iter().find(|track| track.kind() == kind && carries(packaging, track.codec()));
     [MediaKind::Video, MediaKind::Audio].into_iter().filter_map(|kind| first(kind).cloned()).collect()
 }
 

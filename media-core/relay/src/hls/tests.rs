@@ -255,6 +255,61 @@ async fn a_path_is_played() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_players_get_transport_streams() {
+    let mut studio = Studio::with(&[picture(0x0d), aac()], HlsConfig::default(), Arc::new(Token));
+    studio.run(500).await;
+    let url = "/live/cam/index.m3u8?variant=ts&token=right";
+    let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", url));
+    studio.run(4000).await;
+    assert!(asked.await.unwrap().text().ends_with("\nstream.m3u8?variant=ts&token=right\n"));
+    let answer = studio.get("/live/cam/stream.m3u8?variant=ts&token=right").await;
+    assert_eq!(answer.header(header::CACHE_CONTROL), "max-age=1");
+    let playlist = answer.text();
+    assert!(playlist.starts_with("#EXTM3U\n#EXT-X-VERSION:3\n") && !playlist.contains("EXT-X-PART"), "{playlist}");
+    let all = segments(&playlist);
+    assert!(all.len() >= 3 && all.iter().all(|uri| uri.ends_with(".ts?token=right")), "{playlist}");
+    let mut demuxer = container::mpegts::Demuxer::new();
+    let mut pictures = 0;
+    for uri in &all {
+        let answer = studio.get(&format!("/live/cam/{uri}")).await;
+        assert_eq!(answer.header(header::CONTENT_TYPE), "video/mp2t");
+        assert_eq!(answer.header(header::CACHE_CONTROL), "max-age=31536000, immutable");
+        let bytes = answer.body.unwrap();
+        assert_eq!(bytes[..3], [0x47, 0x40, 0], "a segment begins with the tables");
+        let is_picture = |e: &container::mpegts::Event| match e {
+            container::mpegts::Event::Unit(unit) => unit.is_video(),
+            _ => false,
+        };
+        pictures += demuxer.push(&bytes).iter().filter(|e| is_picture(e)).count();
+    }
+    assert_eq!(demuxer.damage(), container::mpegts::Damage::default());
+    assert_eq!(pictures, all.len() * 30, "a second of pictures each");
+    // What a header has opened is for nobody else.
+    let request =
+        Request::builder().uri("/live/cam/stream.m3u8?variant=ts").header(header::AUTHORIZATION, "Bearer right");
+    let response = router(studio.state.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "private, max-age=1");
+    // Only what was asked for is made.
+    assert_eq!(studio.hub.path(&name()).unwrap().readers.len(), 1);
+    let url = "/live/cam/stream.m3u8?variant=fmp4&token=right";
+    let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", url));
+    studio.run(2500).await;
+    let fmp4 = asked.await.unwrap();
+    assert_eq!((fmp4.status, studio.state.muxers().len()), (StatusCode::OK, 1), "one path, two kinds of segments");
+    assert_eq!(studio.hub.path(&name()).unwrap().readers.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configuration_chooses_where_the_url_does_not() {
+    let config = HlsConfig { variant: Variant::MpegTs, ..HlsConfig::default() };
+    let mut studio = Studio::with(&[picture(0x0d), aac()], config, Arc::new(Open));
+    let asked = tokio::spawn(ask(router(studio.state.clone()), "GET", "/live/cam/index.m3u8"));
+    studio.run(3000).await;
+    assert!(asked.await.unwrap().text().ends_with("\nstream.m3u8\n"));
+    assert!(segments(&studio.playlist().await).iter().all(|uri| uri.ends_with(".ts")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn head_tells_the_truth() {
     let mut studio = Studio::new(&[picture(0x0d), aac()]);
     let began = tokio::time::Instant::now();

@@ -171,13 +171,16 @@ impl MuxerState {
 #[derive(Debug, Clone)]
 pub struct HlsState(Arc<Inner>);
 
+/// One for each kind of segment that somebody asked for.
+type Muxers = HashMap<(PathName, Packaging), Arc<Muxer>>;
+
 #[derive(Debug)]
 struct Inner {
     config: Arc<HlsConfig>,
     source: Arc<dyn Source>,
     authorizer: Arc<dyn Authorizer>,
     clock: Clock,
-    muxers: Arc<Mutex<HashMap<(PathName, Packaging), Arc<Muxer>>>>,
+    muxers: Arc<Mutex<Muxers>>,
     stop: CancellationToken,
     _stop_with_me: DropGuard,
 }

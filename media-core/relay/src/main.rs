@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 /// Media relay: RTMP and WebRTC in; RTMP, HTTP-FLV and HLS out; sound in the codec each listener can play.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "visavis-relay", version)]
 struct Args {
     /// Configuration file. Without one: ./visavis.yml, then ./mediamtx.yml, then built-in defaults.
     file: Option<PathBuf>,

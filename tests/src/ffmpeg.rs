@@ -24,6 +24,17 @@ pub fn pull(name: &str, dir: &Path, url: &str, seconds: f64, file: &Path) -> Res
     Program::start(name, dir, &mut command)
 }
 
+/// Pulls `seconds` of `url` by RTSP, over `transport` (`tcp` or `udp`), into `file`, as it comes.
+///
+/// # Errors
+/// Where ffmpeg cannot be started.
+pub fn pull_rtsp(name: &str, dir: &Path, url: &str, transport: &str, seconds: f64, file: &Path) -> Result<Program> {
+    let seconds = format!("{seconds}");
+    let mut command = ffmpeg();
+    command.args(["-rtsp_transport", transport, "-timeout", "30000000", "-i", url, "-t", &seconds, "-c", "copy"]);
+    Program::start(name, dir, command.arg(file))
+}
+
 /// `ffprobe -show_streams -show_packets` of `file` as JSON.
 ///
 /// # Errors

@@ -51,7 +51,7 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// Pushes to `url`.
+    /// Pushes to `url` by RTMP.
     ///
     /// # Errors
     /// Where ffmpeg or the pipes cannot be had.
@@ -76,6 +76,23 @@ impl Patient {
             command.args(["-map", "0:v", "-map", "1:a", "-flags", "+global_header", "-f", "tee"]).arg(tee);
         })?;
         Ok((patient, tap))
+    }
+
+    /// Pushes to `url` by RTSP, over `transport` (`tcp` or `udp`). `options` come last, and so win.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn push_rtsp(
+        name: &str,
+        dir: &Path,
+        url: &str,
+        transport: &str,
+        phone: &Phone,
+        options: &[&str],
+    ) -> Result<Self> {
+        Self::send(name, dir, phone, |command| {
+            command.args(options).args(["-f", "rtsp", "-rtsp_transport", transport, url]);
+        })
     }
 
     fn send(name: &str, dir: &Path, phone: &Phone, to: impl FnOnce(&mut Command)) -> Result<Self> {

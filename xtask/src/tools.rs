@@ -98,6 +98,9 @@ const PACKAGES: &[Package] = &[
     unless("pulseaudio", Need::Tests, "microphone and speaker without hardware", Unless::Program("pulseaudio")),
     unless("pulseaudio-utils", Need::Tests, "plays into one and records the other", Unless::Program("pactl")),
     unless("x11-apps", Need::EndToEnd, "small programs that draw, and pictures of the display", Unless::Program("xwd")),
+    package("gstreamer1.0-tools", Need::EndToEnd, "a second RTSP stack, from the command line"),
+    package("gstreamer1.0-rtsp", Need::EndToEnd, "that stack's publisher"),
+    package("gstreamer1.0-plugins-bad", Need::EndToEnd, "its H.264 parser"),
     unless("iproute2", Need::EndToEnd, "network namespaces", Unless::Program("ip")),
     unless(
         "nginx-light",

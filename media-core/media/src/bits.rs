@@ -1,18 +1,20 @@
 //! A bit reader for the few headers that need one. Not here: Exp-Golomb (`h264-reader` does that).
 
 /// Reads big-endian bit fields; past the end it answers `None`.
-pub(crate) struct Bits<'a> {
+#[derive(Debug, Clone)]
+pub struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Bits<'a> {
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at the first bit of `bytes`.
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
     /// The next `count` bits (at most 32).
-    pub(crate) fn take(&mut self, count: u32) -> Option<u32> {
+    pub fn take(&mut self, count: u32) -> Option<u32> {
         debug_assert!(count <= 32, "a field of at most 32 bits");
         let mut value = 0_u64;
         for _ in 0..count {

@@ -27,6 +27,7 @@ mod track;
 mod unit;
 
 pub use aac::{AacError, AacObject, AacParams, Adts, AdtsFrames};
+pub use bits::Bits;
 pub use g711::{G711Law, G711Params};
 pub use h264::{H264Entrance, H264Error, H264Params, H264Unit};
 pub use monotonic::MonoTime;

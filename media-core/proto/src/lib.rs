@@ -3,8 +3,10 @@
 #[path = "../../fuzz/replay.rs"]
 mod fuzz_replay;
 pub mod hls;
+mod output;
 pub mod rtmp;
 pub mod rtp;
+pub mod rtsp;
 pub mod whip;
 
 /// Entry points for the fuzzers.
@@ -13,5 +15,6 @@ pub mod fuzz {
     pub use crate::hls::fuzz::*;
     pub use crate::rtmp::fuzz::*;
     pub use crate::rtp::fuzz::*;
+    pub use crate::rtsp::fuzz::*;
     pub use crate::whip::fuzz::*;
 }

@@ -19,8 +19,11 @@ const SECONDS: u64 = 8;
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("relay.yml");
-    std::fs::write(&config, "rtmpAddress: 127.0.0.1:0\nhls: no\nwebrtc: no\nlogLevel: error\npaths: {all_others: }\n")
-        .unwrap();
+    std::fs::write(
+        &config,
+        "rtmpAddress: 127.0.0.1:0\nrtsp: no\nhls: no\nwebrtc: no\nlogLevel: error\npaths: {all_others: }\n",
+    )
+    .unwrap();
     let mut relay = Ended(
         Command::new(env!("CARGO_BIN_EXE_visavis-relay"))
             .arg("--ready-json")

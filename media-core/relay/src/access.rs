@@ -4,6 +4,7 @@
 //! (its own folder) or says no (likewise).
 
 use hub::PathName;
+use proto::rtsp::DigestProof;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -34,12 +35,25 @@ pub struct AccessRequest {
     pub bearer: Option<String>,
     /// User and password, where there are.
     pub basic: Option<(String, String)>,
+    /// User and a proof of the password, where there is one.
+    pub digest: Option<DigestProof>,
 }
 
 impl AccessRequest {
     /// The first query parameter called `key`.
     pub fn param(&self, key: &str) -> Option<&str> {
         self.query.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// Is the password shown, or proved, by whatever user? Takes the same time wherever the difference is.
+    pub fn shows_password(&self, password: &str) -> bool {
+        let plain = self.basic.as_ref().is_some_and(|(_, shown)| constant_time_eq(password, shown));
+        plain || self.digest.as_ref().is_some_and(|proof| proof.is_of(password))
+    }
+
+    /// Who it says it is.
+    pub fn user(&self) -> Option<&str> {
+        self.basic.as_ref().map(|(user, _)| user.as_str()).or(self.digest.as_ref().map(DigestProof::user))
     }
 }
 
@@ -109,7 +123,12 @@ impl Visit {
             },
         };
         let shown = request.param("token").or(request.bearer.as_deref()).unwrap_or("");
-        if self.open || constant_time_eq(wanted, shown) { Ok(()) } else { Err(Refusal::Unauthorized) }
+        // Players that know no tokens show it as their password.
+        if self.open || constant_time_eq(wanted, shown) || request.shows_password(wanted) {
+            Ok(())
+        } else {
+            Err(Refusal::Unauthorized)
+        }
     }
 }
 
@@ -143,6 +162,7 @@ mod tests {
                 query: token.map(|t| ("token".into(), t.into())).into_iter().collect(),
                 bearer: None,
                 basic: None,
+                digest: None,
             };
             assert_eq!(Visit::new(paths.to_vec(), open).decide(&request), want, "{action:?} {path} {token:?}");
         };

@@ -4,11 +4,13 @@
 //! the things themselves (`hub`, `rtmp`, `webrtc`, `hls`).
 
 mod clients;
+mod rtsp;
 
 use crate::clock::Clock;
 use crate::hls::HlsState;
 use crate::metrics::Report;
 use crate::rtmp::RtmpConns;
+use crate::rtsp::RtspLists;
 use crate::webrtc::WebRtcState;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -26,6 +28,7 @@ pub(crate) struct Api {
     pub(crate) hub: Hub,
     pub(crate) clock: Clock,
     pub(crate) rtmp: Option<RtmpConns>,
+    pub(crate) rtsp: Option<RtspLists>,
     pub(crate) webrtc: Option<WebRtcState>,
     pub(crate) hls: Option<HlsState>,
     pub(crate) started: SystemTime,
@@ -38,6 +41,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v3/paths/list", get(paths))
         .route("/v3/paths/get/{*name}", get(path))
         .merge(clients::router())
+        .merge(rtsp::router())
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not found") })
         .with_state(api)
 }
@@ -51,6 +55,8 @@ async fn metrics(State(api): State<Api>) -> Response {
     let report = Report {
         paths: api.hub.paths(),
         rtmp: api.rtmp.as_ref().map(RtmpConns::list).unwrap_or_default(),
+        rtsp_conns: api.rtsp.as_ref().map(RtspLists::conns).unwrap_or_default(),
+        rtsp_sessions: api.rtsp.as_ref().map(RtspLists::sessions).unwrap_or_default(),
         webrtc: api.webrtc.as_ref().map(WebRtcState::sessions).unwrap_or_default(),
         hls: api.hls.as_ref().map(HlsState::muxers).unwrap_or_default(),
     };

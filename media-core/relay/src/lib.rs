@@ -3,8 +3,9 @@
 //! Belongs here: sockets, tasks, timers, HTTP routes, who may do what, transcoding on demand. Not here: protocol text and state
 //! (`proto`), tags and boxes (`container`), what a path keeps (`hub`), devices and windows (`device`, `engine`).
 //!
-//! Reading order is the data's way: an ingest server writes to the hub ([`rtmp`], [`webrtc`]), [`listen`] finds what a listener
-//! can play, [`transcode`] makes it where it is missing, an egress server sends it ([`rtmp`], [`flv`], [`hls`]).
+//! Reading order is the data's way: an ingest server writes to the hub ([`rtmp`], [`rtsp`], [`webrtc`]), [`listen`] finds what a listener
+//! can play, [`transcode`] makes it where it is missing, an egress server sends it ([`rtmp`], [`rtsp`], [`flv`],
+//! [`hls`]).
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -24,6 +25,7 @@ mod metrics;
 mod ports;
 mod relay;
 pub mod rtmp;
+pub mod rtsp;
 mod transcode;
 pub mod webrtc;
 

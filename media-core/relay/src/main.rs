@@ -93,6 +93,8 @@ fn announce(bound: Bound) {
     let text = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string());
     let line = serde_json::json!({
         "rtmp": text(bound.rtmp),
+        "rtsp": text(bound.rtsp),
+        "rtspUdp": bound.rtsp_udp.map(|(rtp, _)| rtp),
         "hls": text(bound.hls),
         "webrtc": text(bound.webrtc),
         "webrtcUdp": bound.webrtc_udp,

@@ -5,6 +5,7 @@
 
 use crate::hls::MuxerState;
 use crate::rtmp::{ConnState, RtmpConn};
+use crate::rtsp::{RtspConn, RtspSession, SessionStats};
 use crate::webrtc::{SessionInfo, SessionRole};
 use hub::PathState;
 use std::fmt::Write;
@@ -14,6 +15,8 @@ use std::fmt::Write;
 pub(crate) struct Report {
     pub(crate) paths: Vec<PathState>,
     pub(crate) rtmp: Vec<RtmpConn>,
+    pub(crate) rtsp_conns: Vec<RtspConn>,
+    pub(crate) rtsp_sessions: Vec<RtspSession>,
     pub(crate) webrtc: Vec<SessionInfo>,
     pub(crate) hls: Vec<MuxerState>,
 }
@@ -63,9 +66,33 @@ impl Report {
             "Bytes sent to an RTMP connection.",
             self.rtmp.iter().map(|c| (conn_labels(c), c.outbound_bytes)),
         );
+        self.rtsp(&mut page);
         self.webrtc(&mut page);
         self.hls(&mut page);
         page.0
+    }
+
+    fn rtsp(&self, page: &mut Page) {
+        let conn = |conn: &RtspConn| vec![("id", conn.id.clone())];
+        let conns = &self.rtsp_conns;
+        page.family("rtsp_conns", "gauge", "RTSP connections.", conns.iter().map(|c| (conn(c), 1)));
+        page.family(
+            "rtsp_conns_inbound_bytes",
+            "counter",
+            "Bytes received from an RTSP connection.",
+            conns.iter().map(|c| (conn(c), c.inbound_bytes)),
+        );
+        page.family(
+            "rtsp_conns_outbound_bytes",
+            "counter",
+            "Bytes sent to an RTSP connection.",
+            conns.iter().map(|c| (conn(c), c.outbound_bytes)),
+        );
+        let sessions = &self.rtsp_sessions;
+        page.family("rtsp_sessions", "gauge", "RTSP sessions.", sessions.iter().map(|s| (rtsp_labels(s), 1)));
+        for (name, kind, help, of) in RTSP_SESSIONS {
+            page.family(name, kind, help, sessions.iter().map(|s| (rtsp_labels(s), of(&s.stats))));
+        }
     }
 
     fn webrtc(&self, page: &mut Page) {
@@ -125,6 +152,31 @@ fn readers_by_kind(path: &PathState) -> Vec<(Labels, u64)> {
         labels
     };
     kinds.into_iter().map(|(kind, count)| (labels(kind), count)).collect()
+}
+
+type SessionFamily = (&'static str, &'static str, &'static str, fn(&SessionStats) -> u64);
+
+/// What is counted of each RTSP session.
+const RTSP_SESSIONS: [SessionFamily; 10] = [
+    ("rtsp_sessions_inbound_bytes", "counter", "Bytes of packets received in an RTSP session.", |s| s.inbound_bytes),
+    ("rtsp_sessions_inbound_rtp_packets", "counter", "RTP packets received.", |s| s.inbound_packets),
+    ("rtsp_sessions_inbound_rtp_packets_lost", "counter", "RTP packets missing.", |s| s.inbound_lost),
+    ("rtsp_sessions_inbound_rtp_packets_in_error", "counter", "RTP packets of no use.", |s| s.inbound_in_error),
+    ("rtsp_sessions_inbound_rtp_packets_jitter", "gauge", "Jitter in ticks.", |s| u64::from(s.inbound_jitter)),
+    ("rtsp_sessions_inbound_rtp_packets_discarded", "counter", "RTP packets not waited for.", |s| s.inbound_discarded),
+    ("rtsp_sessions_inbound_rtcp_packets", "counter", "RTCP packets received.", |s| s.inbound_reports),
+    ("rtsp_sessions_outbound_bytes", "counter", "Bytes of packets sent in an RTSP session.", |s| s.outbound_bytes),
+    ("rtsp_sessions_outbound_rtp_packets", "counter", "RTP packets sent.", |s| s.outbound_packets),
+    ("rtsp_sessions_outbound_rtcp_packets", "counter", "RTCP packets sent.", |s| s.outbound_reports),
+];
+
+fn rtsp_labels(session: &RtspSession) -> Labels {
+    vec![
+        ("id", session.id.clone()),
+        ("path", session.path.clone()),
+        ("remoteAddr", session.remote.to_string()),
+        ("state", state_name(session.state).into()),
+    ]
 }
 
 fn conn_labels(conn: &RtmpConn) -> Labels {
@@ -195,7 +247,14 @@ mod tests {
     fn empty_families_print_zero() {
         let text = Report::default().text();
         assert!(text.contains("# TYPE paths gauge\npaths 0\n"), "{text}");
-        for family in ["rtmp_conns", "webrtc_sessions", "webrtc_sessions_outbound_bytes", "hls_muxers"] {
+        for family in [
+            "rtmp_conns",
+            "rtsp_conns",
+            "rtsp_sessions_inbound_bytes",
+            "webrtc_sessions",
+            "webrtc_sessions_outbound_bytes",
+            "hls_muxers",
+        ] {
             assert!(text.contains(&format!("\n{family} 0\n")), "{family}: {text}");
         }
     }

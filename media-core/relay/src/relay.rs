@@ -11,6 +11,7 @@ use crate::http;
 use crate::listen::Listening;
 use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
 use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
+use crate::rtsp::{RtspConfig, RtspLists, RtspServer, bind_pair};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
@@ -30,6 +31,8 @@ use tracing::info;
 pub struct RelayConfig {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTSP, and how.
+    pub rtsp: Option<(SocketAddr, RtspConfig)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<(SocketAddr, HlsConfig)>,
     /// WHIP over HTTP, and its media port.
@@ -53,6 +56,7 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             rtmp: None,
+            rtsp: None,
             hls: None,
             webrtc: None,
             api: None,
@@ -97,6 +101,10 @@ impl From<BindError> for StartError {
 pub struct Bound {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTSP.
+    pub rtsp: Option<SocketAddr>,
+    /// RTSP's media by UDP: RTP and RTCP.
+    pub rtsp_udp: Option<(u16, u16)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<SocketAddr>,
     /// WHIP over HTTP.
@@ -131,12 +139,19 @@ impl Relay {
     /// [`StartError`] names the setting and the cure.
     pub async fn start(config: RelayConfig) -> Result<Self, StartError> {
         let rtmp = bind("rtmpAddress", config.rtmp).await?;
+        let rtsp = bind("rtspAddress", config.rtsp.as_ref().map(|(tcp, _)| *tcp)).await?;
+        let rtsp_udp = match config.rtsp.as_ref().and_then(|(_, rtsp)| rtsp.udp) {
+            Some((rtp, rtcp)) => Some(bind_pair(rtp, rtcp)?),
+            None => None,
+        };
         let hls = bind("hlsAddress", config.hls.as_ref().map(|(http, _)| *http)).await?;
         let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
         let metrics = bind("metricsAddress", config.metrics).await?;
         let mut bound = Bound {
             rtmp: address(rtmp.as_ref()),
+            rtsp: address(rtsp.as_ref()),
+            rtsp_udp: rtsp_udp.as_ref().map(crate::rtsp::UdpPair::ports),
             hls: address(hls.as_ref()),
             webrtc: address(webrtc_http.as_ref()),
             webrtc_udp: None,
@@ -171,6 +186,12 @@ impl Relay {
             };
             tasks.spawn(server.run(listener, stop.clone()));
         }
+        let (rtsp_runs, rtsp_lists) = (rtsp.is_some(), RtspLists::default());
+        if let (Some(listener), Some((_, rtsp))) = (rtsp, &config.rtsp) {
+            let (authorizer, lists) = (Arc::clone(&config.authorizer), rtsp_lists.clone());
+            let server = RtspServer::new(rtsp, rtsp_udp, hub.clone(), listening.clone(), clock, authorizer, lists);
+            tasks.spawn(server.run(listener, stop.clone()));
+        }
         let mut origin = None;
         if let (Some(listener), Some((_, hls))) = (hls, config.hls) {
             let authorizer = Arc::clone(&config.authorizer);
@@ -187,6 +208,7 @@ impl Relay {
             hub: hub.clone(),
             clock,
             rtmp: rtmp_runs.then(|| conns.clone()),
+            rtsp: rtsp_runs.then_some(rtsp_lists),
             webrtc,
             hls: origin.clone(),
             started: SystemTime::now(),

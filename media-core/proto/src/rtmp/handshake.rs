@@ -6,7 +6,7 @@
 //! Not here: RTMPE, which needs the digest form.
 
 use super::error::{Error, ErrorKind};
-use super::output::Output;
+use crate::output::Output;
 
 /// Bytes of C1, S1, C2 and S2.
 pub const HANDSHAKE_BLOCK: usize = 1536;

@@ -6,8 +6,8 @@ use super::chunk::{ChunkReader, ChunkWriter, RawMessage};
 use super::error::{Error, ErrorKind};
 use super::handshake::{Handshake, Side};
 use super::message::{Command, Message, UserControl, kind};
-use super::output::Output;
 use super::{Kind, Media};
+use crate::output::Output;
 use bytes::Bytes;
 use media::Unwrapper;
 

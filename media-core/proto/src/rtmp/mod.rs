@@ -23,20 +23,19 @@ pub mod fuzz;
 mod handshake;
 mod link;
 mod message;
-mod output;
 mod server;
 mod url;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::output::Output;
 pub use caps::{Caps, FourCcUse};
 pub use chunk::{ChunkReader, ChunkWriter, MAX_MESSAGE, RawMessage};
 pub use client::{ClientConfig, ClientEvent, ClientSession, Purpose};
 pub use error::{Error, ErrorKind};
 pub use handshake::{HANDSHAKE_BLOCK, Handshake, Side};
 pub use message::{BandwidthLimit, Command, Message, UserControl, kind};
-pub use output::Output;
 pub use server::{Connect, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd};
 pub use url::{RtmpUrl, Scheme, Target, UrlError};
 

@@ -1,7 +1,10 @@
 //! Entry points for the fuzzers: RTP, its payload formats, RTCP.
 
 use super::rtcp::{NtpTime, Rtcp};
-use super::{H264Depayloaded, H264Depayloader, H264Payloader, Packet, ReorderBuffer, SyncTimeline, depayload_opus};
+use super::{
+    AacDepayloader, AacLayout, H264Depayloaded, H264Depayloader, H264Payloader, LatmDepayloader, MpaDepayloader,
+    Packet, ReorderBuffer, SyncTimeline, depayload_opus, latm_config,
+};
 use bytes::{Buf, Bytes};
 use media::{ClockRate, H264Entrance, MediaKind, MonoTime};
 use std::time::Duration;
@@ -51,6 +54,33 @@ pub fn fuzz_depayload_opus(data: &[u8]) {
     if let Ok((packet, samples)) = depayload_opus(&Bytes::copy_from_slice(data)) {
         assert!((1..=5760).contains(&samples) && packet == data, "one packet of at most 120 ms");
     }
+}
+
+/// A sequence of AAC payloads in either packing, read as MPEG audio too: the layout's three lengths first, then each with a byte of flags (1: marker, 2: new
+/// timestamp, 4: loss before it), a length byte and its payload.
+pub fn fuzz_depayload_aac(data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    let Some(&[size, index, delta]) = data.get(..3).and_then(|b| <&[u8; 3]>::try_from(b).ok()) else { return };
+    let layout = AacLayout { size: size % 33, index: index % 33, delta: delta % 33 };
+    let (mut aac, mut latm, mut mpa) = (AacDepayloader::new(layout), LatmDepayloader::new(), MpaDepayloader::new());
+    let (mut at, mut timestamp) = (3, 0_u32);
+    while let (Some(&flags), Some(&length)) = (data.get(at), data.get(at + 1)) {
+        let end = (at + 2 + usize::from(length)).min(data.len());
+        let payload = data.slice((at + 2).min(end)..end);
+        at = end;
+        timestamp = timestamp.wrapping_add(u32::from(flags & 2) * 512);
+        let frames = aac.push(timestamp, &payload, flags & 4 != 0).unwrap_or_default();
+        assert!(frames.iter().all(|frame| !frame.is_empty()), "no empty frame");
+        let frames = mpa.push(timestamp, &payload, flags & 4 != 0).unwrap_or_default();
+        assert!(frames.iter().all(|(_, frame)| frame.len() >= 4), "no frame without its header");
+        let frames = latm.push(timestamp, flags & 1 != 0, &payload, flags & 4 != 0).unwrap_or_default();
+        assert!(frames.iter().all(|frame| !frame.is_empty()), "no empty frame");
+    }
+}
+
+/// A configuration of LATM.
+pub fn fuzz_latm_config(data: &[u8]) {
+    let _parsed = latm_config(data);
 }
 
 /// A compound RTCP packet; what we know is written and read back the same.
@@ -109,6 +139,9 @@ mod tests {
         replay("rtp_timeline", super::fuzz_rtp_timeline, &[&both.concat(), &wraps.concat()]);
         let report = [&[0x80, 200, 0, 6, 0, 0, 0, 1][..], &ntp, &[0, 0, 11, 184, 0, 0, 0, 5, 0, 0, 1, 0]].concat();
         replay("rtcp", super::fuzz_rtcp, &[&report]);
+        let aac: &[u8] = &[13, 3, 3, 1, 5, 0, 16, 0, 8, 7, 3, 6, 0, 16, 0, 16, 1, 3, 4, 0, 16, 0, 16];
+        replay("depayload_aac", super::fuzz_depayload_aac, &[aac, &[0, 0, 0, 1, 3, 0, 1, 0], &[6, 2, 2, 1, 2, 1, 9]]);
+        replay("latm_config", super::fuzz_latm_config, &[&[0x40, 0x00, 0x23, 0x20, 0x3F, 0xC0]]);
         replay("rtcp", super::fuzz_rtcp, &[&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[0xA0, 203, 0, 0]]);
     }
 
@@ -119,6 +152,8 @@ mod tests {
             super::fuzz_depayload_h264(&data);
             super::fuzz_depayload_opus(&data);
             super::fuzz_rtp_timeline(&data);
+            super::fuzz_depayload_aac(&data);
+            super::fuzz_latm_config(&data);
             super::fuzz_rtcp(&data);
         }
     }

@@ -156,6 +156,12 @@ impl H264Depayloader {
         Self::default()
     }
 
+    /// A depayloader whose first packet is known to begin an access unit: that of a sender that has just begun, over a transport that
+    /// loses nothing.
+    pub fn from_the_beginning() -> Self {
+        Self { boundary: true, ..Self::default() }
+    }
+
     /// Takes the next packet in sequence. `gap`: packets before it are missing. Ask [`Self::poll`] afterwards.
     pub fn push(&mut self, timestamp: u32, marker: bool, payload: &Bytes, gap: bool) {
         if gap {

@@ -44,6 +44,18 @@ pub struct Packet {
 impl Header {
     /// Bytes of the fixed header.
     pub const LEN: usize = 12;
+
+    /// The header as bytes, to stand in front of a payload without padding.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        let mut rest = &mut out[..];
+        rest.put_u8(0x80);
+        rest.put_u8(u8::from(self.marker) << 7 | self.payload_type & 0x7F);
+        rest.put_u16(self.sequence);
+        rest.put_u32(self.timestamp);
+        rest.put_u32(self.ssrc);
+        out
+    }
 }
 
 impl Packet {
@@ -88,11 +100,7 @@ impl Packet {
     /// The packet as bytes, without extensions and padding.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(Header::LEN + self.payload.len());
-        out.put_u8(0x80);
-        out.put_u8(u8::from(self.header.marker) << 7 | self.header.payload_type & 0x7F);
-        out.put_u16(self.header.sequence);
-        out.put_u32(self.header.timestamp);
-        out.put_u32(self.header.ssrc);
+        out.put_slice(&self.header.to_bytes());
         out.put_slice(&self.payload);
         out.freeze()
     }

@@ -119,6 +119,19 @@ impl SyncTimeline {
         self.align();
     }
 
+    /// Goes to where the sender reports lead at once, with no time below zero: for a caller that has handed out nothing yet and
+    /// asks for the times anew.
+    pub fn settle(&mut self) {
+        let below = self.tracks.iter().filter_map(|t| Some((t, t.last?))).map(|(t, last)| {
+            let time = MediaTime::new(last.ticks, t.rate).micros();
+            time.saturating_add(t.target).saturating_neg()
+        });
+        let raise = below.max().unwrap_or(0).max(0);
+        for clock in &mut self.tracks {
+            clock.anchor(clock.target.saturating_add(raise));
+        }
+    }
+
     /// Are all tracks aligned by sender reports, and arrived there?
     pub fn is_synchronised(&self) -> bool {
         self.tracks.iter().all(|t| !t.reports.is_empty() && t.shift == t.target)
@@ -265,6 +278,21 @@ mod tests {
             }
         }
         assert!((end.0 - end.1).abs() <= 100, "{end:?}");
+    }
+
+    #[test]
+    fn settled_at_once() {
+        let mut t = SyncTimeline::new();
+        let (v, a) = (t.add(MediaKind::Video, ClockRate::VIDEO), t.add(MediaKind::Audio, ClockRate::AUDIO_48K));
+        // Sound arrives 30 ms late, and both say so.
+        assert_eq!(t.time(v, 9000, at(0)).unwrap().micros(), 0);
+        assert_eq!(t.time(a, 48_000, at(30)).unwrap().micros(), 30_000);
+        t.sender_report(v, ntp(5000), 9000);
+        t.sender_report(a, ntp(5000), 48_000);
+        t.settle();
+        let times = [t.time(v, 9000, at(30)), t.time(a, 48_000, at(30))].map(|t| t.unwrap().micros());
+        assert_eq!(times[0], times[1]);
+        assert!(times[0] >= 0 && t.is_synchronised());
     }
 
     #[test]

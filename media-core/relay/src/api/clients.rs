@@ -29,18 +29,18 @@ pub(super) fn router() -> Router<Api> {
 }
 
 /// What is answered for a server that does not run: `404`, as for a route that is not there.
-fn off() -> Response {
+pub(super) fn off() -> Response {
     failure(StatusCode::NOT_FOUND, "not found")
 }
 
-fn one<T: Serialize>(found: Option<T>, what: &str) -> Response {
+pub(super) fn one<T: Serialize>(found: Option<T>, what: &str) -> Response {
     match found {
         Some(view) => Json(view).into_response(),
         None => failure(StatusCode::NOT_FOUND, &format!("{what} not found")),
     }
 }
 
-fn kicked(found: bool, what: &str) -> Response {
+pub(super) fn kicked(found: bool, what: &str) -> Response {
     one(found.then(|| serde_json::json!({ "status": "ok" })), what)
 }
 

@@ -6,11 +6,12 @@ mod hls;
 mod values;
 mod yaml;
 
-use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
+use crate::access::{AccessRequest, Action, Authorizer, Refusal, Verdict, constant_time_eq};
 use crate::relay::RelayConfig;
+use crate::rtsp::{AuthMethods, RtspConfig};
 use crate::webrtc::WebRtcConfig;
 use hub::PathName;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,9 +103,6 @@ impl Config {
     }
 }
 
-/// Servers of protocols that this relay does not speak yet.
-const NOT_YET: &str = "this protocol is not served yet";
-
 fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     let mut notes = Vec::new();
     let log_level = match top.done("logLevel", &mut notes) {
@@ -113,6 +111,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     };
     let mut relay = RelayConfig {
         rtmp: server(&mut top, "rtmp", "rtmpAddress", ":1935", true, &mut notes)?,
+        rtsp: rtsp(&mut top, &mut notes)?,
         webrtc: webrtc(&mut top, &mut notes)?,
         hls: hls::read(&mut top, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
@@ -124,9 +123,6 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     }
     if let Some(value) = top.done("publisherGrace", &mut notes) {
         relay.limits.publisher_grace = value.parse::<Span>()?.0;
-    }
-    for key in ["rtsp", "rtspAddress"] {
-        top.ignore(key, NOT_YET, &mut notes);
     }
     relay.authorizer = Arc::new(paths(&mut top, &mut notes)?);
     top.finish()?;
@@ -151,6 +147,61 @@ fn server(
     Ok(on.then_some(address.0))
 }
 
+fn rtsp(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAddr, RtspConfig)>, ConfigError> {
+    let address = server(top, "rtsp", "rtspAddress", ":8554", true, notes)?;
+    let mut config = RtspConfig::default();
+    let mut udp = config.udp;
+    if let (Some(value), Some((rtp, rtcp))) = (top.done("rtpAddress", notes), &mut udp) {
+        *rtp = value.parse::<ListenAddress>()?.0;
+        // The next port, unless said otherwise (RFC 3550 §11).
+        *rtcp = SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).filter(|_| rtp.port() != 0).unwrap_or(0));
+    }
+    if let (Some(value), Some((rtp, rtcp))) = (top.done("rtcpAddress", notes), &mut udp) {
+        *rtcp = value.parse::<ListenAddress>()?.0;
+        // Players count one up from RTP's port and ask nobody.
+        if rtp.port() != 0 && rtp.port().checked_add(1) != Some(rtcp.port()) {
+            let why = format!("RTCP's port is the one after RTP's: write port {}", rtp.port().saturating_add(1));
+            return Err(ConfigError::new(value.line, why));
+        }
+    }
+    config.udp = udp;
+    if let Some(value) = top.done("rtspTransports", notes) {
+        (config.tcp, config.udp) = (false, None);
+        for transport in value.list()? {
+            match transport.as_str() {
+                "tcp" => config.tcp = true,
+                "udp" => config.udp = udp,
+                "multicast" => {}
+                other => {
+                    let why = format!("'{other}' is no transport; write udp or tcp");
+                    return Err(ConfigError::new(value.line, why));
+                }
+            }
+        }
+        if !config.tcp && config.udp.is_none() {
+            let why = "there is no multicast here; write udp, tcp or both".into();
+            return Err(ConfigError::new(value.line, why));
+        }
+    }
+    for key in ["multicastIPRange", "multicastRTPPort", "multicastRTCPPort"] {
+        top.ignore(key, "there is no multicast here", notes);
+    }
+    if let Some(value) = top.done("rtspAuthMethods", notes) {
+        config.methods = AuthMethods { basic: false, digest: false };
+        for method in value.list()? {
+            match method.as_str() {
+                "basic" => config.methods.basic = true,
+                "digest" => config.methods.digest = true,
+                other => {
+                    let why = format!("'{other}' is no method; write basic or digest");
+                    return Err(ConfigError::new(value.line, why));
+                }
+            }
+        }
+    }
+    Ok(address.map(|address| (address, config)))
+}
+
 fn webrtc(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAddr, WebRtcConfig)>, ConfigError> {
     let http = server(top, "webrtc", "webrtcAddress", ":8889", true, notes)?;
     let mut config = WebRtcConfig::default();
@@ -168,27 +219,40 @@ fn loopback(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address }
 }
 
-/// The paths that may be used.
+/// The paths that may be used, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Paths {
-    named: BTreeSet<PathName>,
-    all_others: bool,
+    named: BTreeMap<PathName, Rights>,
+    all_others: Option<Rights>,
+}
+
+/// What one path asks for; nothing where it is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rights {
+    publish: Option<User>,
+    read: Option<User>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct User {
+    name: String,
+    password: String,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 fn paths(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths, ConfigError> {
-    let mut paths = Paths { named: BTreeSet::new(), all_others: false };
+    let mut paths = Paths { named: BTreeMap::new(), all_others: None };
     let Some(section) = top.done("paths", notes) else {
-        return Ok(Paths { all_others: true, ..paths });
+        return Ok(Paths { all_others: Some(Rights::default()), ..paths });
     };
     for (name, value) in section.section("paths.".into())?.into_entries() {
-        let line = value.line;
-        if name == "all_others" || name == "all" {
-            paths.all_others = true;
-        } else {
-            let name = PathName::parse(&name).map_err(|e| ConfigError::new(line, format!("path '{name}': {e}")))?;
-            paths.named.insert(name);
-        }
-        notes.push(Note { line, key: format!("paths.{name}"), done: Done::Yes });
+        notes.push(Note { line: value.line, key: format!("paths.{name}"), done: Done::Yes });
+        let mut rights = Rights::default();
         if !value.is_empty() {
             let mut path = value.section(format!("paths.{name}."))?;
             if let Some(source) = path.done("source", notes) {
@@ -198,24 +262,65 @@ fn paths(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths, ConfigEr
                     return Err(ConfigError::new(source.line, why));
                 }
             }
+            rights.publish = user(&mut path, "publishUser", "publishPass", notes)?;
+            rights.read = user(&mut path, "readUser", "readPass", notes)?;
             path.finish()?;
+        }
+        if name == "all_others" || name == "all" {
+            paths.all_others = Some(rights);
+        } else {
+            let bad = |e| ConfigError::new(value.line, format!("path '{name}': {e}"));
+            paths.named.insert(PathName::parse(&name).map_err(bad)?, rights);
         }
     }
     Ok(paths)
 }
 
+/// The user that a path is for, if it is for one alone.
+fn user(
+    path: &mut Section<'_>,
+    user: &'static str,
+    password: &'static str,
+    notes: &mut Vec<Note>,
+) -> Result<Option<User>, ConfigError> {
+    let (name, secret) = (path.done(user, notes), path.done(password, notes));
+    let (Some(name), Some(secret)) = (name, secret) else {
+        return match name.or(secret) {
+            Some(value) => Err(ConfigError::new(value.line, format!("'{user}' and '{password}' go together"))),
+            None => Ok(None),
+        };
+    };
+    let (line, name, password) = (secret.line, name.text()?, secret.text()?);
+    if ["sha256:", "argon2:"].iter().any(|hash| name.starts_with(hash) || password.starts_with(hash)) {
+        return Err(ConfigError::new(line, "hashed passwords are not understood yet; write a plain one".into()));
+    }
+    Ok(Some(User { name, password }))
+}
+
 impl Paths {
-    fn allow(&self, path: &PathName) -> bool {
+    /// What is asked for `path`; `None` where there is no such path.
+    fn rights(&self, path: &PathName) -> Option<&Rights> {
         let base =
-            ["_aac", "_opus"].into_iter().filter_map(|s| path.without_suffix(s)).find(|b| self.named.contains(b));
-        self.all_others || self.named.contains(path) || base.is_some()
+            ["_aac", "_opus"].into_iter().filter_map(|s| path.without_suffix(s)).find_map(|b| self.named.get(&b));
+        self.named.get(path).or(base).or(self.all_others.as_ref())
+    }
+
+    fn decide(&self, request: &AccessRequest) -> Result<(), Refusal> {
+        let rights = self.rights(&request.path).ok_or(Refusal::NoSuchPath)?;
+        let wanted = match request.action {
+            Action::Publish => &rights.publish,
+            Action::Read => &rights.read,
+        };
+        let Some(wanted) = wanted else { return Ok(()) };
+        let right = request.user().is_some_and(|user| constant_time_eq(&wanted.name, user))
+            && request.shows_password(&wanted.password);
+        if right { Ok(()) } else { Err(Refusal::Unauthorized) }
     }
 }
 
 impl Authorizer for Paths {
     fn authorize<'a>(&'a self, request: &'a AccessRequest) -> Verdict<'a> {
-        let verdict = if self.allow(&request.path) { Ok(()) } else { Err(Refusal::NoSuchPath) };
-        Box::pin(async move { verdict })
+        Box::pin(async { self.decide(request) })
     }
 }
 
@@ -238,18 +343,16 @@ mod tests {
     #[test]
     fn a_file() {
         let config = Config::parse(
-            "logLevel: debug\nrtmpAddress: 127.0.0.1:0\nhls: no\napi: yes\napiAddress: :9997\nrtspAddress: :8554\n\
+            "logLevel: debug\nrtmpAddress: 127.0.0.1:0\nhls: no\napi: yes\napiAddress: :9997\nrtspAddress: :8555\n\
              readerWait: 5s\npaths:\n  doctorStream:\n  patientStream:\n    source: publisher\n",
         )
         .unwrap();
         assert_eq!(config.relay.rtmp, Some("127.0.0.1:0".parse().unwrap()));
         assert!(config.relay.hls.is_none());
+        assert_eq!(config.relay.rtsp.map(|(address, _)| address.port()), Some(8555));
         assert_eq!(config.relay.api, Some("127.0.0.1:9997".parse().unwrap()));
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
-        assert!(
-            notes.contains(&"line 6: rtspAddress: ignored because this protocol is not served yet".into()),
-            "{notes:?}"
-        );
+        assert!(notes.contains(&"line 6: rtspAddress: done".into()), "{notes:?}");
         assert!(notes.contains(&"line 11: paths.patientStream.source: done".into()), "{notes:?}");
     }
 
@@ -269,12 +372,58 @@ mod tests {
     fn only_named_paths() {
         let check = |text: &str, path: &str, want: bool| {
             let paths = yaml::read(text, |mut top| paths(&mut top, &mut Vec::new())).unwrap();
-            assert_eq!(paths.allow(&PathName::parse(path).unwrap()), want, "{text:?} {path}");
+            assert_eq!(paths.rights(&PathName::parse(path).unwrap()).is_some(), want, "{text:?} {path}");
         };
         check("paths: {a: }", "a", true);
         check("paths: {a: }", "a_aac", true);
         check("paths: {a: }", "b", false);
         check("paths: {a: , all_others: }", "b", true);
         check("", "b", true);
+    }
+
+    #[test]
+    fn users_of_a_path() {
+        let text = "paths:\n  a:\n    publishUser: cam\n    publishPass: secret\n";
+        let paths = yaml::read(text, |mut top| paths(&mut top, &mut Vec::new())).unwrap();
+        let check = |action, path: &str, basic: Option<(&str, &str)>, want| {
+            let request = AccessRequest {
+                action,
+                path: PathName::parse(path).unwrap(),
+                peer: "127.0.0.1:1".parse().unwrap(),
+                query: Vec::new(),
+                bearer: None,
+                basic: basic.map(|(u, p)| (u.into(), p.into())),
+                digest: None,
+            };
+            assert_eq!(paths.decide(&request), want, "{action:?} {path} {basic:?}");
+        };
+        check(Action::Read, "a", None, Ok(()));
+        check(Action::Publish, "a", None, Err(Refusal::Unauthorized));
+        check(Action::Publish, "a", Some(("cam", "Secret")), Err(Refusal::Unauthorized));
+        check(Action::Publish, "a", Some(("dog", "secret")), Err(Refusal::Unauthorized));
+        check(Action::Publish, "a", Some(("cam", "secret")), Ok(()));
+        check(Action::Read, "b", None, Err(Refusal::NoSuchPath));
+        assert_eq!(error("paths:\n  a:\n    readUser: x\n"), "line 3: 'readUser' and 'readPass' go together");
+    }
+
+    #[test]
+    fn rtsp_keys() {
+        let rtsp = |text: &str| Config::parse(text).unwrap().relay.rtsp.unwrap();
+        let (address, config) = rtsp("");
+        assert_eq!((address.port(), config.udp.map(|(a, b)| (a.port(), b.port()))), (8554, Some((8000, 8001))));
+        let (_, config) = rtsp("rtpAddress: :9000\nrtspTransports: [udp, multicast]\nrtspAuthMethods: [digest]\n");
+        assert_eq!((config.tcp, config.udp.map(|(a, b)| (a.port(), b.port()))), (false, Some((9000, 9001))));
+        assert_eq!(config.methods, AuthMethods { basic: false, digest: true });
+        assert!(Config::parse("rtsp: no\n").unwrap().relay.rtsp.is_none());
+        assert_eq!(error("rtcpAddress: :9000\n"), "line 1: RTCP's port is the one after RTP's: write port 8001");
+        assert_eq!(error("rtspTransports: [quic]\n"), "line 1: 'quic' is no transport; write udp or tcp");
+        assert_eq!(
+            error("rtspTransports: [multicast]\n"),
+            "line 1: there is no multicast here; write udp, tcp or both"
+        );
+        assert_eq!(
+            error("rtspAdress: :1\n"),
+            "line 1: 'rtspAdress' is not a known key; the nearest known one is 'rtspAddress'"
+        );
     }
 }

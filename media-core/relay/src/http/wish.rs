@@ -17,7 +17,7 @@ pub(crate) fn wish(action: Action, path: &PathName, parts: &Parts) -> AccessRequ
     let query = query_pairs(parts.uri.query().unwrap_or_default());
     let header = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     let (bearer, basic) = authorization(header);
-    AccessRequest { action, path: path.clone(), peer, query, bearer, basic }
+    AccessRequest { action, path: path.clone(), peer, query, bearer, basic, digest: None }
 }
 
 /// Reads the value of an `Authorization` header (RFC 6750, RFC 7617): bearer token, or user and password.

@@ -262,7 +262,8 @@ impl Connection {
         let basic = target.user_info.clone().or_else(|| {
             target.param("user").map(|user| (user.to_owned(), target.param("pass").unwrap_or_default().to_owned()))
         });
-        let access = AccessRequest { action, path, peer: self.peer, query: target.query.clone(), bearer: None, basic };
+        let (peer, query) = (self.peer, target.query.clone());
+        let access = AccessRequest { action, path, peer, query, bearer: None, basic, digest: None };
         match self.server.authorizer.authorize(&access).await {
             Ok(()) => Some(access.path),
             Err(refusal) => {

@@ -1,8 +1,8 @@
 //! Chunk headers by table, and round trips at any chunk size and in any pieces.
 
 use super::super::error::ErrorKind;
-use super::super::output::Output;
 use super::*;
+use crate::output::Output;
 use proptest::prelude::*;
 
 /// Chunk stream, type, message stream, timestamp and body: what a test compares.

@@ -5,8 +5,8 @@
 //! repeated in type 3 seldom matters.
 
 use super::super::message::kind;
-use super::super::output::Output;
 use super::{EXTENDED, INITIAL_CHUNK_SIZE};
+use crate::output::Output;
 use bytes::Bytes;
 
 /// Cuts messages into chunks.

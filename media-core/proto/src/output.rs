@@ -43,13 +43,13 @@ impl Output {
     }
 
     /// Appends a copy.
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         self.length += bytes.len();
     }
 
     /// Appends a share of `bytes`, or a copy where that is cheaper.
-    pub(super) fn share(&mut self, bytes: Bytes) {
+    pub(crate) fn share(&mut self, bytes: Bytes) {
         if bytes.len() < SHARE_FROM {
             self.extend(&bytes);
             return;

@@ -1,0 +1,19 @@
+//! RTSP: publishers and readers, with media in the connection or by UDP.
+//!
+//! Belongs here: the server's sockets and tasks, the pair of UDP ports, payloads that readers share. Not here: the protocol's state,
+//! descriptions, packets (`proto::rtsp`, `proto::rtp`), what a path keeps (`hub`).
+
+mod access;
+mod connection;
+mod payloads;
+mod reading;
+mod registry;
+mod server;
+mod udp;
+
+pub use proto::rtsp::AuthMethods;
+pub(crate) use registry::RtspLists;
+pub use registry::{RtspConn, RtspSession, SessionStats, SessionTransport};
+pub use server::RtspConfig;
+pub(crate) use server::RtspServer;
+pub(crate) use udp::{UdpPair, bind_pair};

@@ -129,7 +129,8 @@ impl Egress {
         else {
             return;
         };
-        if !track.format.carries(&unit.params) {
+        // Sound that came later than its picture, and belongs before the first one: players would begin with it.
+        if unit.pts < zero.media || !track.format.carries(&unit.params) {
             return;
         }
         // The low bits on purpose: RTP times wrap.

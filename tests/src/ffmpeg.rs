@@ -26,13 +26,16 @@ pub fn pull(name: &str, dir: &Path, url: &str, seconds: f64, file: &Path) -> Res
 
 /// Pulls `seconds` of `url` by RTSP, over `transport` (`tcp` or `udp`), into `file`, as it comes.
 ///
+/// FFmpeg's parser loses the first picture's time, because packets by RTP have no place in a file, and writes zero. Which it is, as the
+/// answer to PLAY says; so the times of all others must not be moved (`-copyts`).
+///
 /// # Errors
 /// Where ffmpeg cannot be started.
 pub fn pull_rtsp(name: &str, dir: &Path, url: &str, transport: &str, seconds: f64, file: &Path) -> Result<Program> {
     let seconds = format!("{seconds}");
     let mut command = ffmpeg();
-    command.args(["-rtsp_transport", transport, "-timeout", "30000000", "-i", url, "-t", &seconds, "-c", "copy"]);
-    Program::start(name, dir, command.arg(file))
+    command.args(["-rtsp_transport", transport, "-timeout", "30000000", "-i", url, "-t", &seconds]);
+    Program::start(name, dir, command.args(["-copyts", "-c", "copy"]).arg(file))
 }
 
 /// `ffprobe -show_streams -show_packets` of `file` as JSON.

@@ -155,7 +155,7 @@ impl AacDepayloader {
         if rest > 0 && (other == 0 || rest % other != 0) {
             return Err(AacDepayloadError::Headers(bits));
         }
-        let count = 1 + if other == 0 { 0 } else { rest / other };
+        let count = 1 + rest.checked_div(other).unwrap_or(0);
         let mut reader = Bits::new(headers);
         let mut sizes = Vec::with_capacity(usize::from(count));
         for n in 0..count {

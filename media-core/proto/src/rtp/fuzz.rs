@@ -138,11 +138,11 @@ mod tests {
         let wraps = [step(0, u32::MAX, &[]), step(80, 3000, &[]), step(80, 1 << 31, &[]), step(0, 0, &[])];
         replay("rtp_timeline", super::fuzz_rtp_timeline, &[&both.concat(), &wraps.concat()]);
         let report = [&[0x80, 200, 0, 6, 0, 0, 0, 1][..], &ntp, &[0, 0, 11, 184, 0, 0, 0, 5, 0, 0, 1, 0]].concat();
-        replay("rtcp", super::fuzz_rtcp, &[&report]);
+        let (pli, padded_bye): (&[u8], &[u8]) = (&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[0xA0, 203, 0, 0]);
+        replay("rtcp", super::fuzz_rtcp, &[&report, pli, padded_bye]);
         let aac: &[u8] = &[13, 3, 3, 1, 5, 0, 16, 0, 8, 7, 3, 6, 0, 16, 0, 16, 1, 3, 4, 0, 16, 0, 16];
         replay("depayload_aac", super::fuzz_depayload_aac, &[aac, &[0, 0, 0, 1, 3, 0, 1, 0], &[6, 2, 2, 1, 2, 1, 9]]);
         replay("latm_config", super::fuzz_latm_config, &[&[0x40, 0x00, 0x23, 0x20, 0x3F, 0xC0]]);
-        replay("rtcp", super::fuzz_rtcp, &[&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[0xA0, 203, 0, 0]]);
     }
 
     proptest! {

@@ -130,7 +130,7 @@ impl Egress {
             return;
         };
         // Sound that came later than its picture, and belongs before the first one: players would begin with it.
-        if unit.pts < zero.media || !track.format.carries(&unit.params) {
+        if (!unit.is_video() && unit.pts < zero.media) || !track.format.carries(&unit.params) {
             return;
         }
         // The low bits on purpose: RTP times wrap.

@@ -462,10 +462,12 @@ fn picture(
         CodecParams::H264(params) => params.reorder(),
         _ => 0,
     };
+    let dts = order.dts(pts, depth);
     Ok(Some(AccessUnit {
         track: TrackId(0),
-        dts: order.dts(pts, depth),
-        pts,
+        dts,
+        // A sender whose times step back is decoded on, and shows nothing before it is decoded.
+        pts: if pts < dts { dts } else { pts },
         duration: None,
         kind: unit.kind,
         captured: None,

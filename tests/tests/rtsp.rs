@@ -158,6 +158,11 @@ fn through_gstreamer(transport: &str) -> Result<()> {
     command.args(["!", "queue", "!", "sink."]);
     let _gstreamer = Program::start("gstreamer", &dir, &mut command)?;
     relay.path_ready("second")?;
+    // GStreamer moves its tracks by some 50 ms until it knows both clocks of the source. By its second reports it does.
+    wait_for("two reports of each track", Duration::from_secs(40), || {
+        let settled = |s: &serde_json::Value| s["path"] == "second" && s["inboundRTCPPackets"].as_u64() >= Some(4);
+        Ok(relay.list("rtspsessions")?.into_iter().find(|s| s["state"] == "publish" && settled(s)))
+    })?;
     let (rtsp, flv) = (dir.join("second.mkv"), dir.join("second.flv"));
     let mut readers = [
         pull_rtsp("rtsp", &dir, &relay.rtsp("second")?, "tcp", 5.0, &rtsp)?,

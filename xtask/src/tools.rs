@@ -98,9 +98,6 @@ const PACKAGES: &[Package] = &[
     unless("pulseaudio", Need::Tests, "microphone and speaker without hardware", Unless::Program("pulseaudio")),
     unless("pulseaudio-utils", Need::Tests, "plays into one and records the other", Unless::Program("pactl")),
     unless("x11-apps", Need::EndToEnd, "small programs that draw, and pictures of the display", Unless::Program("xwd")),
-    package("gstreamer1.0-tools", Need::EndToEnd, "a second RTSP stack, from the command line"),
-    package("gstreamer1.0-rtsp", Need::EndToEnd, "that stack's publisher"),
-    package("gstreamer1.0-plugins-bad", Need::EndToEnd, "its H.264 parser"),
     unless("iproute2", Need::EndToEnd, "network namespaces", Unless::Program("ip")),
     unless(
         "nginx-light",
@@ -109,7 +106,8 @@ const PACKAGES: &[Package] = &[
         Unless::Program("nginx"),
     ),
     unless("gstreamer1.0-tools", Need::EndToEnd, "a second player: gst-launch-1.0", Unless::Program("gst-launch-1.0")),
-    package("gstreamer1.0-plugins-bad", Need::EndToEnd, "that player's HLS"),
+    package("gstreamer1.0-plugins-bad", Need::EndToEnd, "that player's HLS, and its H.264 parser"),
+    package("gstreamer1.0-rtsp", Need::EndToEnd, "that player as a publisher by RTSP"),
     package("libnginx-mod-rtmp", Need::Bench, "its RTMP"),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];

@@ -39,7 +39,8 @@ impl Browser {
         let mut command = Command::new("chromium");
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
         command.args(["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]);
-        command.args(["--allow-loopback-in-peer-connection", "--disable-features=WebRtcHideLocalIpsWithMdns"]);
+        command.args(["--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"]);
+        command.arg("--disable-features=WebRtcHideLocalIpsWithMdns");
         command.arg(format!("--use-file-for-fake-video-capture={}", camera.display()));
         command.arg(format!("--use-file-for-fake-audio-capture={}", microphone.display()));
         command.arg(format!("--user-data-dir={}", profile.display())).arg(url);

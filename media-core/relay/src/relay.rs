@@ -35,7 +35,7 @@ pub struct RelayConfig {
     pub rtsp: Option<(SocketAddr, RtspConfig)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<(SocketAddr, HlsConfig)>,
-    /// WHIP over HTTP, and its media port.
+    /// WHIP and WHEP over HTTP, their pages, and the media port.
     pub webrtc: Option<(SocketAddr, WebRtcConfig)>,
     /// The control API.
     pub api: Option<SocketAddr>,
@@ -166,7 +166,7 @@ impl Relay {
             Some((_, webrtc)) => {
                 let udp = webrtc.local_udp_address;
                 let authorizer = Arc::clone(&config.authorizer);
-                let state = WebRtcState::start(webrtc, hub.clone(), authorizer, clock)
+                let state = WebRtcState::start(webrtc, hub.clone(), listening.clone(), authorizer, clock)
                     .map_err(|error| explain_udp("webrtcLocalUDPAddress", udp, error))?;
                 bound.webrtc_udp = Some(state.udp_port());
                 Some(state)

@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use codec::{SoundTranscoder, TranscodeConfig};
 use hub::{Hub, Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, Reader, ReaderInfo, Start};
-use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, Track, TrackId, TrackSet};
+use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MonoTime, Track, TrackId, TrackSet};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ impl Renditions {
         let rendition = Rendition {
             hub: self.hub.clone(),
             clock: self.clock,
+            base: base.clone(),
             name: name.clone(),
             audio,
             config: TranscodeConfig { bitrate: self.bitrate, ..TranscodeConfig::new(SOUND) },
@@ -80,6 +81,7 @@ const SOUND: TrackId = TrackId(200);
 struct Rendition {
     hub: Hub,
     clock: Clock,
+    base: PathName,
     name: PathName,
     audio: Codec,
     config: TranscodeConfig,
@@ -126,9 +128,9 @@ impl Rendition {
                         None => publisher = self.publish(derived),
                     }
                 }
-                Ok(Item::Unit(unit, _)) => {
+                Ok(Item::Unit(unit, arrived)) => {
                     if let Some(publisher) = &publisher {
-                        self.carry(publisher, unit, sound);
+                        self.carry(publisher, unit, arrived, sound);
                     }
                 }
                 Err(ReadError::Lagged(lagged)) => {
@@ -144,7 +146,10 @@ impl Rendition {
     }
 
     fn publish(&self, tracks: TrackSet) -> Option<Publisher> {
-        let info = PublisherInfo { kind: KIND, id: self.name.as_str().into(), answers_keyframes: true };
+        // Wishes are passed on, so they are answered here where they are answered there.
+        let base = self.hub.path(&self.base).and_then(|path| path.publisher);
+        let answers_keyframes = base.is_some_and(|(info, _)| info.answers_keyframes);
+        let info = PublisherInfo { kind: KIND, id: self.name.as_str().into(), answers_keyframes };
         self.hub.publish(&self.name, info, tracks, self.clock.now()).ok()
     }
 
@@ -179,10 +184,10 @@ impl Rendition {
         }
     }
 
-    fn carry(&mut self, publisher: &Publisher, unit: AccessUnit, sound: Option<TrackId>) {
-        let now = self.clock.now();
+    /// Passes a unit on as of when it came in to the path: what is old there is old here.
+    fn carry(&mut self, publisher: &Publisher, unit: AccessUnit, arrived: MonoTime, sound: Option<TrackId>) {
         if unit.is_video() {
-            publisher.write(unit, now);
+            publisher.write(unit, arrived);
             return;
         }
         if Some(unit.track) != sound {
@@ -190,11 +195,11 @@ impl Rendition {
         }
         let units = match &mut self.engine {
             Engine::Unknown => return,
-            Engine::Pass => return publisher.write(AccessUnit { track: SOUND, ..unit }, now),
+            Engine::Pass => return publisher.write(AccessUnit { track: SOUND, ..unit }, arrived),
             Engine::Make(transcoder) => transcoder.push(&unit),
         };
         match units {
-            Ok(units) => units.into_iter().for_each(|unit| publisher.write(unit, now)),
+            Ok(units) => units.into_iter().for_each(|unit| publisher.write(unit, arrived)),
             Err(error) => warn!(path = %self.name, %error, "a sound unit was not transcoded"),
         }
     }

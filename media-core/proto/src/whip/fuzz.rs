@@ -2,7 +2,7 @@
 
 use super::{
     Datagram, EntityTag, IfMatch, Resource, SdpFragment, SessionText, format_links, is_media_type, parse_links,
-    resolve_location, take_offer,
+    resolve_location, take_offer, take_read_offer,
 };
 
 /// A `Link` header; what is taken from it is written and read back the same.
@@ -45,7 +45,7 @@ pub fn fuzz_sdpfrag(data: &[u8]) {
 /// An offer, and what is taken from it.
 pub fn fuzz_whip_offer(data: &[u8]) {
     if let Ok(session) = SessionText::parse(&String::from_utf8_lossy(data)) {
-        let _taken = take_offer(&session);
+        let _taken = (take_offer(&session), take_read_offer(&session, None));
         let _ice = (session.ice_ufrag(), session.ice_password());
     }
 }

@@ -15,7 +15,10 @@ mod stun;
 pub use etag::{EntityTag, IfMatch};
 pub use link::{IceServer, LinkError, format_links, parse_links};
 pub use resource::{Endpoint, Resource, relative_location, resolve_location};
-pub use sdp::{Direction, MediaSection, OfferError, OfferedCodec, Profile, SdpError, SessionText, Taken, take_offer};
+pub use sdp::{
+    Direction, MediaSection, OfferError, OfferedCodec, Profile, SdpError, SessionText, Taken, take_offer,
+    take_read_offer,
+};
 pub use sdpfrag::{FragmentMedia, SdpFragment, SdpFragmentError};
 pub use stun::Datagram;
 

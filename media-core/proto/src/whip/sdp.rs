@@ -108,6 +108,10 @@ impl MediaSection {
     fn wanted(&self) -> bool {
         (self.port != 0 || self.bundle_only) && self.direction != Direction::None
     }
+
+    fn receives(&self) -> bool {
+        matches!(self.direction, Direction::Both | Direction::Receive)
+    }
 }
 
 /// A session description, as far as it is read here.
@@ -256,6 +260,14 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// That of a stream, by the three bytes behind the header of its sequence parameter set.
+    pub fn of(bytes: [u8; 3]) -> Option<Self> {
+        let [profile, constraints, level] = bytes;
+        Self::parse(Some(&format!("{profile:02x}{constraints:02x}{level:02x}")))
+    }
+}
+
 /// What is taken from an offer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taken {
@@ -296,15 +308,44 @@ pub fn take_offer(session: &SessionText) -> Result<Taken, OfferError> {
     Ok(Taken { video, retransmission, audio })
 }
 
+/// Chooses what a reader's offer is answered with. A kind that the reader offers in no codec carried here is left out, and the
+/// rest plays. `profile` is that of the stream, where it is known: the format that names it is preferred, and the best one after
+/// that, because decoders take more than they name.
+///
+/// # Errors
+/// [`OfferError`] where nothing at all could be played.
+pub fn take_read_offer(session: &SessionText, profile: Option<Profile>) -> Result<Taken, OfferError> {
+    let wanted = |kind: &'static str| session.media.iter().find(|m| m.kind == kind && m.wanted() && m.receives());
+    let (video, audio) = (wanted("video"), wanted("audio"));
+    if video.is_none() && audio.is_none() {
+        return Err(OfferError::Empty);
+    }
+    for needed in ["ice-ufrag", "ice-pwd", "fingerprint"] {
+        session.attribute(needed).ok_or(OfferError::NoTransport(needed))?;
+    }
+    let codec = video.and_then(|section| {
+        let exact = formats(section).find(|(offered, _)| Some(*offered) == profile);
+        exact.or_else(|| formats(section).min_by_key(|(offered, _)| *offered)).map(|(_, c)| c.clone())
+    });
+    let retransmission = video.zip(codec.as_ref()).and_then(|(section, codec)| retransmission(section, codec));
+    let sound = audio.and_then(opus);
+    match (&codec, &sound) {
+        (None, None) if video.is_some() => Err(OfferError::NoH264),
+        (None, None) => Err(OfferError::NoOpus),
+        _ => Ok(Taken { video: codec, retransmission, audio: sound }),
+    }
+}
+
 fn h264(section: &MediaSection) -> Option<OfferedCodec> {
+    formats(section).min_by_key(|(profile, _)| *profile).map(|(_, c)| c.clone())
+}
+
+/// The H.264 formats of a section that can be carried.
+fn formats(section: &MediaSection) -> impl Iterator<Item = (Profile, &OfferedCodec)> {
     let usable = |c: &&OfferedCodec| {
         c.name.eq_ignore_ascii_case("H264") && c.clock == 90_000 && c.parameter("packetization-mode") == Some("1")
     };
-    let ranked = section.codecs.iter().filter(usable).filter_map(|c| {
-        let profile = Profile::parse(c.parameter("profile-level-id"))?;
-        Some((profile, c))
-    });
-    ranked.min_by_key(|(profile, _)| *profile).map(|(_, c)| c.clone())
+    section.codecs.iter().filter(usable).filter_map(|c| Some((Profile::parse(c.parameter("profile-level-id"))?, c)))
 }
 
 fn retransmission(section: &MediaSection, of: &OfferedCodec) -> Option<u8> {
@@ -347,6 +388,26 @@ mod tests {
         check(&[TRANSPORT, "m=audio 9 X 0\r\n"], Err(OfferError::NoOpus));
         check(&[TRANSPORT, &VIDEO.replace("video 9", "video 0"), AUDIO], Ok((None, Some(111))));
         check(&[TRANSPORT, &AUDIO.replace("audio 9", "audio 0"), "a=bundle-only\r\n"], Ok((None, Some(111))));
+    }
+
+    #[test]
+    fn readers() {
+        let read = |parts: &[&str], profile| {
+            let text = format!("v=0\r\n{}", parts.concat().replace("sendonly", "recvonly"));
+            let taken = take_read_offer(&SessionText::parse(&text).unwrap(), profile)?;
+            Ok((taken.video.map(|c| c.payload_type), taken.audio.map(|c| c.payload_type)))
+        };
+        let check = |parts: &[&str], profile, want| assert_eq!(read(parts, profile), want, "{parts:?} {profile:?}");
+        check(&[TRANSPORT, VIDEO, AUDIO], None, Ok((Some(106), Some(111))));
+        check(&[TRANSPORT, VIDEO, AUDIO], Some(Profile::Baseline), Ok((Some(102), Some(111))));
+        check(&[TRANSPORT, VIDEO, AUDIO], Some(Profile::High), Ok((Some(106), Some(111))));
+        // A browser without H.264 still hears.
+        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n", AUDIO], None, Ok((None, Some(111))));
+        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n"], None, Err(OfferError::NoH264));
+        check(&[TRANSPORT, "m=audio 9 X 0\r\n"], None, Err(OfferError::NoOpus));
+        check(&[TRANSPORT], None, Err(OfferError::Empty));
+        let sends = format!("v=0\r\n{TRANSPORT}{VIDEO}");
+        assert_eq!(take_read_offer(&SessionText::parse(&sends).unwrap(), None), Err(OfferError::Empty));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! WHIP over HTTP (RFC 9725): `POST`, `PATCH`, `DELETE`, `OPTIONS`.
+//! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) over HTTP: `POST`, `PATCH`, `DELETE`, `OPTIONS`.
 //!
-//! Belongs here: status codes and headers. Not here: their text (`proto::whip`), sessions (`server`), pages.
+//! Belongs here: status codes and headers. Not here: their text (`proto::whip`), sessions (`server`), pages (`pages`).
 
 use super::addresses::candidate_lines;
+use super::pages;
+use super::registry::SessionRole;
 use super::server::{self, Asker, OpenError, WebRtcState};
 use super::transport::IceCredentials;
 use crate::access::{Action, Refusal};
@@ -13,9 +15,10 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hub::PathName;
+use media::{CodecParams, MediaKind};
 use proto::whip::{
-    Endpoint, FRAGMENT_TYPE, FragmentMedia, IfMatch, Resource, SDP_TYPE, SdpFragment, SessionText, format_links,
-    is_media_type, relative_location, take_offer,
+    Endpoint, FRAGMENT_TYPE, FragmentMedia, IfMatch, Profile, Resource, SDP_TYPE, SdpFragment, SessionText,
+    format_links, is_media_type, relative_location, take_offer, take_read_offer,
 };
 
 /// Browsers' offers are below 10 kB, with all codecs and candidates.
@@ -23,30 +26,31 @@ const MAX_BODY: usize = 256 << 10;
 
 /// The routes as a router of their own; everything else is `404`.
 pub fn router(state: WebRtcState) -> Router {
-    Router::new().fallback(only_whip).with_state(state)
+    Router::new().fallback(any).with_state(state)
 }
 
-async fn only_whip(State(state): State<WebRtcState>, request: Request) -> Response {
+async fn any(State(state): State<WebRtcState>, request: Request) -> Response {
     match serve(&state, request).await {
         Ok(response) => response,
-        Err(_) => StatusCode::NOT_FOUND.into_response(),
+        Err(request) => pages::answer(&request),
     }
 }
 
-/// Serves a request for a WHIP resource; anything else is handed back, so that pages can live on the same port.
+/// Serves a request for a WHIP or WHEP resource; anything else is handed back, so that pages can live on the same port.
 ///
 /// # Errors
-/// The request itself, untouched, where its path is not of the form `/PATH/whip` or `/PATH/whip/SESSION`.
+/// The request itself, untouched, where its path is not of the form `/PATH/whip` or `/PATH/whip/SESSION`, or the same with
+/// `whep`.
 pub async fn serve(state: &WebRtcState, request: Request) -> Result<Response, Box<Request>> {
     let url_path = request.uri().path().to_owned();
-    let Some(resource) = Resource::parse(&url_path).filter(|r| r.endpoint == Endpoint::Whip) else {
+    let Some(resource) = Resource::parse(&url_path) else {
         return Err(Box::new(request));
     };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match PathName::parse(resource.path) {
         Ok(path) => match resource.session {
-            None => endpoint(state, path, request).await,
-            Some(secret) => session(state, path, secret, request).await,
+            None => endpoint(state, resource.endpoint, path, request).await,
+            Some(secret) => session(state, role(resource.endpoint), path, secret, request).await,
         },
         Err(error) => text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
@@ -54,7 +58,14 @@ pub async fn serve(state: &WebRtcState, request: Request) -> Result<Response, Bo
     Ok(response)
 }
 
-async fn endpoint(state: &WebRtcState, path: PathName, request: Request) -> Response {
+const fn role(endpoint: Endpoint) -> SessionRole {
+    match endpoint {
+        Endpoint::Whip => SessionRole::Publish,
+        Endpoint::Whep => SessionRole::Read,
+    }
+}
+
+async fn endpoint(state: &WebRtcState, endpoint: Endpoint, path: PathName, request: Request) -> Response {
     match *request.method() {
         Method::OPTIONS => {
             let mut response = StatusCode::NO_CONTENT.into_response();
@@ -63,15 +74,20 @@ async fn endpoint(state: &WebRtcState, path: PathName, request: Request) -> Resp
             links(state, response.headers_mut());
             response
         }
-        Method::POST => publish(state, path, request).await,
+        Method::POST => open(state, endpoint, path, request).await,
         // RFC 9725 §4.1: reserved for later.
         _ => not_allowed("OPTIONS, POST"),
     }
 }
 
-async fn publish(state: &WebRtcState, path: PathName, request: Request) -> Response {
+async fn open(state: &WebRtcState, endpoint: Endpoint, path: PathName, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let access = wish(Action::Publish, &path, &parts);
+    let role = role(endpoint);
+    let action = match role {
+        SessionRole::Publish => Action::Publish,
+        SessionRole::Read => Action::Read,
+    };
+    let access = wish(action, &path, &parts);
     let peer = access.peer;
     if let Err(refusal) = state.0.authorizer.authorize(&access).await {
         return refused(refusal);
@@ -84,7 +100,11 @@ async fn publish(state: &WebRtcState, path: PathName, request: Request) -> Respo
         Ok(session) => session,
         Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let taken = match take_offer(&session) {
+    let taken = match role {
+        SessionRole::Publish => take_offer(&session),
+        SessionRole::Read => take_read_offer(&session, profile(state, &path)),
+    };
+    let taken = match taken {
         Ok(taken) => taken,
         Err(error) => {
             tracing::info!(%path, %peer, %error, "offer not acceptable");
@@ -93,7 +113,7 @@ async fn publish(state: &WebRtcState, path: PathName, request: Request) -> Respo
     };
     let user_agent = header_text(&parts.headers, &header::USER_AGENT).unwrap_or("").to_owned();
     let query = parts.uri.query().unwrap_or("").to_owned();
-    let asker = Asker { path: path.clone(), http_peer: peer, query, user_agent };
+    let asker = Asker { role, path: path.clone(), http_peer: peer, query, user_agent };
     let opened = match state.open(&body, session.ice_ufrag().unwrap_or(""), &taken, asker).await {
         Ok(opened) => opened,
         Err(OpenError::Full) => return text(StatusCode::SERVICE_UNAVAILABLE, "too many WebRTC sessions"),
@@ -102,11 +122,11 @@ async fn publish(state: &WebRtcState, path: PathName, request: Request) -> Respo
             return text(StatusCode::BAD_REQUEST, &error.to_string());
         }
     };
-    tracing::info!(%path, id = %opened.id, %peer, "WebRTC session opened");
+    tracing::info!(%path, id = %opened.id, %peer, ?role, "WebRTC session opened");
     let mut response = (StatusCode::CREATED, opened.answer).into_response();
     let headers = response.headers_mut();
     put(headers, header::CONTENT_TYPE, SDP_TYPE);
-    put(headers, header::LOCATION, &relative_location(Endpoint::Whip, &opened.secret));
+    put(headers, header::LOCATION, &relative_location(endpoint, &opened.secret));
     put(headers, header::ETAG, &opened.tag.header());
     put(headers, HeaderName::from_static("accept-patch"), FRAGMENT_TYPE);
     put(headers, HeaderName::from_static("id"), &opened.id);
@@ -114,14 +134,23 @@ async fn publish(state: &WebRtcState, path: PathName, request: Request) -> Respo
     response
 }
 
-async fn session(state: &WebRtcState, path: PathName, secret: &str, request: Request) -> Response {
+/// The profile of the path's picture, where it is known already.
+fn profile(state: &WebRtcState, path: &PathName) -> Option<Profile> {
+    let tracks = state.0.hub.tracks(path)?;
+    match &*tracks.first(MediaKind::Video)?.params {
+        CodecParams::H264(params) => Profile::of(params.profile_bytes()),
+        _ => None,
+    }
+}
+
+async fn session(state: &WebRtcState, role: SessionRole, path: PathName, secret: &str, request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         let mut response = StatusCode::NO_CONTENT.into_response();
         preflight(response.headers_mut());
         put(response.headers_mut(), HeaderName::from_static("accept-patch"), FRAGMENT_TYPE);
         return response;
     }
-    let Some(handle) = state.session(secret, &path) else {
+    let Some(handle) = state.session(secret, &path, role) else {
         return text(StatusCode::NOT_FOUND, "no such session");
     };
     match *request.method() {

@@ -1,18 +1,23 @@
-//! WebRTC: WHIP in (RFC 9725) on one UDP port, and the WHIP client.
+//! WebRTC: WHIP in (RFC 9725) and WHEP out (draft-ietf-wish-whep) on one UDP port, and the WHIP client.
 //!
 //! Belongs here: HTTP routes, the UDP socket and whose datagram it is, sessions, the WebRTC stack behind [`transport`].
-//! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may publish
-//! (`crate::access`).
+//! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may
+//! publish and read (`crate::access`), finding what a reader can play (`crate::listen`).
 
 mod addresses;
 pub mod client;
 mod delivery;
+mod egress;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
 mod ingest;
+mod link;
 mod mux;
+mod packets;
+mod pages;
 mod peer;
+mod reading;
 mod registry;
 mod server;
 mod session;

@@ -37,6 +37,9 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     if let Err(error) = socket.set_recv_buffer_size(SOCKET_BUFFER) {
         tracing::debug!(%error, "receive buffer stays as it is");
     }
+    if let Err(error) = socket.set_send_buffer_size(SOCKET_BUFFER) {
+        tracing::debug!(%error, "send buffer stays as it is");
+    }
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }

@@ -1,16 +1,18 @@
-//! The WebRTC stack in use: `rtc`, without its IO. ICE-lite, DTLS server, H.264 and Opus.
+//! The WebRTC stack in use: `rtc`, without its IO. ICE-lite, DTLS server, H.264 and Opus, either way.
 //!
-//! Belongs here: everything that touches `rtc`. Not here: sockets (`mux`), media (`ingest`).
+//! Belongs here: everything that touches `rtc`. Not here: sockets (`mux`), media (`ingest`, `egress`).
 
 use super::addresses::candidate_lines;
 use super::delivery::{Delivery, is_keyframe_request};
-use super::transport::{Event, IceCredentials, Transport, TransportError};
+use super::registry::SessionRole;
+use super::transport::{Event, IceCredentials, Report, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
 use media::MediaKind;
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Header, Packet};
 use proto::whip::{OfferedCodec, SessionText, Taken};
-use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
+use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot};
+use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
@@ -25,7 +27,10 @@ use rtc::peer_connection::transport::{RTCDtlsRole, RTCIceCandidateInit};
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpSenderId, RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error as RtcError;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
@@ -37,6 +42,9 @@ use std::time::{Duration, Instant};
 /// How often missing packets are asked for again: half of what a picture may wait for them on a connection of 100 ms.
 const NACK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Packets kept for sending again, a power of two: a second of 10 Mbit/s. They share the path's payloads.
+const SENT_KEPT: u16 = 1024;
+
 /// One peer connection.
 pub(crate) struct Peer {
     connection: RTCPeerConnection,
@@ -46,7 +54,18 @@ pub(crate) struct Peer {
     payload_types: PayloadTypes,
     video_ssrc: Option<u32>,
     audio_ssrc: Option<u32>,
+    /// What is sent to a reader.
+    senders: Vec<Sender>,
     events: VecDeque<Event>,
+}
+
+/// One track that is sent.
+#[derive(Debug, Clone, Copy)]
+struct Sender {
+    kind: MediaKind,
+    id: RTCRtpSenderId,
+    ssrc: u32,
+    payload_type: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +103,17 @@ impl Peer {
     pub(crate) fn answer(
         offer: &str,
         taken: &Taken,
+        role: SessionRole,
         addresses: &[SocketAddr],
         now: Instant,
     ) -> Result<(Self, String, IceCredentials), TransportError> {
         // Candidates are learned from the checks that arrive (RFC 8445 §7.3.1.3): a lite agent sends none of its own.
         let offer: String = offer.lines().filter(|l| !is_candidate(l)).flat_map(|l| [l.trim_end(), "\r\n"]).collect();
-        let mut connection = build(taken, now)?;
+        let mut connection = build(taken, role, now)?;
+        let senders = match role {
+            SessionRole::Publish => Vec::new(),
+            SessionRole::Read => add_senders(&mut connection, taken)?,
+        };
         set_remote(&mut connection, offer.clone(), now)?;
         let local = LocalBase::new(addresses.first().map_or(0, SocketAddr::port));
         for base in [local.v4, local.v6] {
@@ -111,6 +135,7 @@ impl Peer {
             payload_types,
             video_ssrc: None,
             audio_ssrc: None,
+            senders,
             events: VecDeque::new(),
         };
         Ok((peer, sdp, own))
@@ -202,8 +227,8 @@ impl Transport for Peer {
         self.events.pop_front()
     }
 
-    fn request_keyframe(&mut self, now: Instant) {
-        let Some(media_ssrc) = self.video_ssrc else { return };
+    fn request_keyframe(&mut self, now: Instant) -> bool {
+        let Some(media_ssrc) = self.video_ssrc else { return false };
         let receivers: Vec<_> = self.connection.get_receivers().collect();
         for id in receivers {
             let Some(mut receiver) = self.connection.rtp_receiver(id) else { continue };
@@ -215,6 +240,40 @@ impl Transport for Peer {
             if let Err(error) = receiver.write_rtcp(now, vec![Box::new(request)]) {
                 tracing::debug!(%error, "key frame request");
             }
+        }
+        true
+    }
+
+    fn send(&mut self, kind: MediaKind, header: Header, payload: Bytes, now: Instant) {
+        let Some(&Sender { id, ssrc, payload_type, .. }) = self.senders.iter().find(|s| s.kind == kind) else { return };
+        let Some(mut sender) = self.connection.rtp_sender(id) else { return };
+        let header = rtc::rtp::Header {
+            version: 2,
+            marker: header.marker,
+            payload_type,
+            sequence_number: header.sequence,
+            timestamp: header.timestamp,
+            ssrc,
+            ..rtc::rtp::Header::default()
+        };
+        if let Err(error) = sender.write_rtp(now, rtc::rtp::Packet { header, payload }) {
+            tracing::trace!(%error, "RTP not sent");
+        }
+    }
+
+    fn report(&mut self, kind: MediaKind, report: Report, now: Instant) {
+        let Some(&Sender { id, ssrc, .. }) = self.senders.iter().find(|s| s.kind == kind) else { return };
+        let Some(mut sender) = self.connection.rtp_sender(id) else { return };
+        let report = SenderReport {
+            ssrc,
+            ntp_time: report.ntp.0,
+            rtp_time: report.timestamp,
+            packet_count: report.packets,
+            octet_count: report.octets,
+            ..SenderReport::default()
+        };
+        if let Err(error) = sender.write_rtcp(now, vec![Box::new(report)]) {
+            tracing::debug!(%error, "sender report not sent");
         }
     }
 
@@ -245,7 +304,36 @@ impl Transport for Peer {
     }
 }
 
-fn build(taken: &Taken, now: Instant) -> Result<RTCPeerConnection, TransportError> {
+/// One track of each kind that was taken, before the offer is applied, so that its sections find them.
+fn add_senders(connection: &mut RTCPeerConnection, taken: &Taken) -> Result<Vec<Sender>, TransportError> {
+    let stream = uuid::Uuid::new_v4().to_string();
+    let video = taken.video.as_ref().map(|c| (MediaKind::Video, RtpCodecKind::Video, c.payload_type, video_codec(c)));
+    let audio = taken.audio.as_ref().map(|c| (MediaKind::Audio, RtpCodecKind::Audio, c.payload_type, audio_codec(c)));
+    let mut senders = Vec::new();
+    for (kind, rtc_kind, payload_type, codec) in video.into_iter().chain(audio) {
+        let ssrc = rand::random();
+        let encoding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
+            codec: codec.rtp_codec,
+            ..RTCRtpEncodingParameters::default()
+        };
+        let id = uuid::Uuid::new_v4().to_string();
+        let track = MediaStreamTrack::new(stream.clone(), id.clone(), id, rtc_kind, vec![encoding]);
+        let init = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Sendonly,
+            streams: vec![],
+            send_encodings: vec![],
+        };
+        let transceiver =
+            connection.add_transceiver_from_track(track, Some(init)).map_err(TransportError::at("track"))?;
+        let sender = connection.rtp_transceiver(transceiver).and_then(|t| t.sender());
+        let missing = || TransportError { step: "track", detail: "no sender".into() };
+        senders.push(Sender { kind, id: sender.ok_or_else(missing)?, ssrc, payload_type });
+    }
+    Ok(senders)
+}
+
+fn build(taken: &Taken, role: SessionRole, now: Instant) -> Result<RTCPeerConnection, TransportError> {
     let mut engine = MediaEngine::default();
     let register =
         |engine: &mut MediaEngine, codec, kind| engine.register_codec(codec, kind).map_err(TransportError::at("codec"));
@@ -257,10 +345,13 @@ fn build(taken: &Taken, now: Instant) -> Result<RTCPeerConnection, TransportErro
         }
     }
     if let Some(offered) = &taken.audio {
-        let audio = codec(MIME_TYPE_OPUS, 48_000, 2, offered.parameters.clone(), vec![], offered.payload_type);
-        register(&mut engine, audio, RtpCodecKind::Audio)?;
+        register(&mut engine, audio_codec(offered), RtpCodecKind::Audio)?;
     }
-    let registry = interceptors(&mut engine).map_err(TransportError::at("interceptors"))?;
+    let registry = match role {
+        SessionRole::Publish => ingest_interceptors(&mut engine),
+        SessionRole::Read => Ok(egress_interceptors()),
+    };
+    let registry = registry.map_err(TransportError::at("interceptors"))?;
     let settings = SettingEngineBuilder::new().with_lite(true).with_answering_dtls_role(RTCDtlsRole::Server).build();
     RTCPeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::new().build())
@@ -289,7 +380,20 @@ fn codec(
     RTCRtpCodecParameters { rtp_codec, payload_type }
 }
 
-fn interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
+fn audio_codec(offered: &OfferedCodec) -> RTCRtpCodecParameters {
+    codec(MIME_TYPE_OPUS, 48_000, 2, offered.parameters.clone(), vec![], offered.payload_type)
+}
+
+/// Sender reports are our own, because the stack's go by when a packet was sent and not by the path's common timeline.
+fn egress_interceptors() -> Registry {
+    let wanted = |p: &dyn Any| is_keyframe_request(p);
+    Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(SENT_KEPT).build())
+        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(Slot::from(Delivery::SLOT), Delivery::new(wanted))
+}
+
+fn ingest_interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
     configure_simulcast_extension_headers(engine)?;
     let registry = Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().build())

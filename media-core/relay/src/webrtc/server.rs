@@ -3,14 +3,19 @@
 //! Not here: HTTP (`http`), the loop of a session (`session`).
 
 use super::addresses::Sources;
+use super::egress::{Egress, Negotiated};
 use super::ingest::Ingest;
+use super::link::{End, Link};
 use super::mux;
+use super::packets::Packets;
 use super::peer::Peer;
+use super::reading::Reading;
 use super::registry::{Command, Handle, INBOX, IceState, Registry, SessionInfo, SessionRole, SessionState};
 use super::session::Session;
 use super::transport::{IceCredentials, TransportError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
+use crate::listen::Listening;
 use futures_util::FutureExt;
 use hub::{Hub, PathName};
 use parking_lot::Mutex;
@@ -23,6 +28,7 @@ use std::time::Instant;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Settings, named as in MediaMTX's file.
 #[derive(Debug, Clone)]
@@ -65,7 +71,9 @@ pub struct WebRtcState(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: WebRtcConfig,
     pub(crate) authorizer: Arc<dyn Authorizer>,
-    hub: Hub,
+    pub(crate) hub: Hub,
+    listening: Listening,
+    packets: Packets,
     clock: Clock,
     sources: Sources,
     socket: Arc<UdpSocket>,
@@ -73,11 +81,13 @@ pub(crate) struct Inner {
     port: u16,
     registry: Arc<Mutex<Registry>>,
     reader: JoinHandle<()>,
+    stop: CancellationToken,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.reader.abort();
+        self.stop.cancel();
     }
 }
 
@@ -92,6 +102,7 @@ impl std::fmt::Debug for WebRtcState {
 
 /// Who asks for a session.
 pub(crate) struct Asker {
+    pub(crate) role: SessionRole,
     pub(crate) path: PathName,
     pub(crate) http_peer: SocketAddr,
     pub(crate) query: String,
@@ -114,11 +125,18 @@ pub(crate) struct Opened {
 }
 
 impl WebRtcState {
-    /// Binds the UDP socket and starts reading it. Call within a Tokio runtime.
+    /// Binds the UDP socket and starts reading it; publishers go into `hub`, readers come by `listening`. Call within a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// The system's, when the address cannot be bound.
-    pub fn start(config: WebRtcConfig, hub: Hub, authorizer: Arc<dyn Authorizer>, clock: Clock) -> io::Result<Self> {
+    pub fn start(
+        config: WebRtcConfig,
+        hub: Hub,
+        listening: Listening,
+        authorizer: Arc<dyn Authorizer>,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let socket = Arc::new(mux::bind(config.local_udp_address)?);
         let local = socket.local_addr()?;
         let registry = Arc::new(Mutex::new(Registry::default()));
@@ -131,7 +149,21 @@ impl WebRtcState {
             additional: config.additional_hosts.clone(),
         };
         let (dual, port) = (local.is_ipv6(), local.port());
-        Ok(Self(Arc::new(Inner { config, authorizer, hub, clock, sources, socket, dual, port, registry, reader })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            authorizer,
+            hub,
+            listening,
+            packets: Packets::default(),
+            clock,
+            sources,
+            socket,
+            dual,
+            port,
+            registry,
+            reader,
+            stop: CancellationToken::new(),
+        })))
     }
 
     /// The UDP port in use.
@@ -159,8 +191,13 @@ impl WebRtcState {
     }
 
     /// The session behind a URL's secret, if it is one of this path.
-    pub(crate) fn session(&self, secret: &str, path: &PathName) -> Option<Handle> {
-        self.0.registry.lock().get(secret).filter(|h| h.info.lock().path == *path)
+    pub(crate) fn session(&self, secret: &str, path: &PathName, role: SessionRole) -> Option<Handle> {
+        let handle = self.0.registry.lock().get(secret)?;
+        let fits = {
+            let info = handle.info.lock();
+            info.path == *path && info.role == role
+        };
+        fits.then_some(handle)
     }
 
     /// Answers an offer and starts the session.
@@ -173,7 +210,7 @@ impl WebRtcState {
     ) -> Result<Opened, OpenError> {
         let inner = &self.0;
         let addresses: Vec<_> = self.candidates().await;
-        let make = || Peer::answer(offer, taken, &addresses, Instant::now());
+        let make = || Peer::answer(offer, taken, asker.role, &addresses, Instant::now());
         let panicked = |_| Err(TransportError { step: "answer", detail: "the WebRTC stack panicked".into() });
         let (transport, answer, credentials) =
             std::panic::catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(panicked).map_err(OpenError::Offer)?;
@@ -184,7 +221,7 @@ impl WebRtcState {
         let (sender, inbox) = mpsc::channel(INBOX);
         let info = Arc::new(Mutex::new(SessionInfo {
             id: id.clone(),
-            role: SessionRole::Publish,
+            role: asker.role,
             path: asker.path.clone(),
             http_peer: asker.http_peer,
             remote: None,
@@ -209,27 +246,44 @@ impl WebRtcState {
             .add(&secret, &credentials.ufrag, handle, inner.config.max_sessions)
             .map_err(|_| OpenError::Full)?;
 
-        let session = Session {
+        let link = Link {
             transport,
-            ingest: Ingest::new(taken.video.is_some(), taken.audio.is_some()),
             socket: Arc::clone(&inner.socket),
             dual: inner.dual,
-            hub: inner.hub.clone(),
-            path: asker.path.clone(),
             info,
             inbox,
-            clock: inner.clock,
+            stop: inner.stop.clone(),
         };
-        let (registry, key, path, name) = (Arc::clone(&inner.registry), secret.clone(), asker.path, id.clone());
+        let path = asker.path;
+        let (video, audio) = (taken.video.is_some(), taken.audio.is_some());
+        match asker.role {
+            SessionRole::Publish => {
+                let (hub, ingest) = (inner.hub.clone(), Ingest::new(video, audio));
+                let session = Session { link, ingest, hub, path: path.clone(), clock: inner.clock };
+                self.spawn(session.run(), &secret, path, &id);
+            }
+            SessionRole::Read => {
+                let packets = inner.packets.path(&path);
+                let egress = Egress::new(packets, Negotiated { video, audio }, inner.clock.now());
+                let listening = inner.listening.clone();
+                let session = Reading { link, egress, listening, path: path.clone(), clock: inner.clock };
+                self.spawn(session.run(), &secret, path, &id);
+            }
+        }
+        Ok(Opened { secret, id, tag, answer })
+    }
+
+    /// Runs a session until it ends, and forgets it then.
+    fn spawn(&self, session: impl Future<Output = End> + Send + 'static, secret: &str, path: PathName, id: &str) {
+        let (registry, secret, id) = (Arc::clone(&self.0.registry), secret.to_owned(), id.to_owned());
         tokio::spawn(async move {
             // The stack is young: a panic ends this session and no other.
-            match AssertUnwindSafe(session.run()).catch_unwind().await {
-                Ok(end) => tracing::info!(%path, id = %name, ?end, "WebRTC session ended"),
-                Err(_) => tracing::error!(%path, id = %name, "WebRTC session panicked and was ended"),
+            match AssertUnwindSafe(session).catch_unwind().await {
+                Ok(end) => tracing::info!(%path, %id, ?end, "WebRTC session ended"),
+                Err(_) => tracing::error!(%path, %id, "WebRTC session panicked and was ended"),
             }
-            registry.lock().remove(&key);
+            registry.lock().remove(&secret);
         });
-        Ok(Opened { secret, id, tag, answer })
     }
 
     /// Registers the new user name fragment and tag after an ICE restart.

@@ -3,22 +3,14 @@
 //! Belongs here: the loop and its timers. Not here: the WebRTC stack ([`Transport`]), media ([`Ingest`]), HTTP (`http`).
 
 use super::ingest::Ingest;
-use super::mux;
-use super::registry::{Command, SessionInfo, SessionState};
+use super::link::{End, HANDSHAKE, Link, SILENCE};
+use super::registry::SessionState;
 use super::transport::{Event, Transport};
 use crate::clock::Clock;
 use hub::{Hub, PathName, Publisher, PublisherInfo, PublisherState};
 use media::{AccessUnit, MonoTime};
-use parking_lot::Mutex;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 
-/// A publisher that sends nothing at all for this long is gone; ICE alone would speak every few seconds (RFC 7675).
-const SILENCE: Duration = Duration::from_secs(10);
-/// From the answer to the end of the DTLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the path waits for the picture's parameter sets before it opens with sound alone.
 const GATHER: Duration = Duration::from_secs(2);
 /// Units held meanwhile: two seconds of 60 pictures and 100 sound packets.
@@ -26,28 +18,11 @@ const MAX_GATHERED: usize = 320;
 /// Encoders take a moment for a key frame; asking more often only makes more of them.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Deleted,
-    Replaced,
-    Closed,
-    Silent,
-    Handshake,
-    Failed,
-    TooManyPaths,
-    ServerGone,
-}
-
 pub(crate) struct Session<T> {
-    pub(crate) transport: T,
+    pub(crate) link: Link<T>,
     pub(crate) ingest: Ingest,
-    pub(crate) socket: Arc<UdpSocket>,
-    pub(crate) dual: bool,
     pub(crate) hub: Hub,
     pub(crate) path: PathName,
-    pub(crate) info: Arc<Mutex<SessionInfo>>,
-    pub(crate) inbox: mpsc::Receiver<Command>,
     pub(crate) clock: Clock,
 }
 
@@ -83,8 +58,8 @@ impl<T: Transport> Session<T> {
             self.drain(&mut life, now);
             self.mind_the_clock(&mut life, now);
             if let Some(end) = life.end {
-                self.transport.close();
-                self.transmit();
+                self.link.transport.close();
+                self.link.transmit();
                 return end;
             }
             let deadline = self.deadline(&life, now);
@@ -95,55 +70,27 @@ impl<T: Transport> Session<T> {
                 }
             };
             tokio::select! {
-                command = self.inbox.recv() => self.command(&mut life, command),
+                () = self.link.stop.cancelled() => life.end = Some(End::ServerGone),
+                command = self.link.inbox.recv() => {
+                    life.heard = Instant::now();
+                    life.end = self.link.command(command);
+                }
                 () = tokio::time::sleep_until(deadline.into()) => {}
                 () = changed => {}
             }
         }
     }
 
-    fn command(&mut self, life: &mut Life, command: Option<Command>) {
-        let now = Instant::now();
-        match command {
-            Some(Command::Datagram(from, datagram)) => {
-                life.heard = now;
-                let mut next = Some((from, datagram));
-                // Whatever else is waiting, in one go: one wake-up for a burst.
-                while let Some((from, datagram)) = next.take() {
-                    self.info.lock().remote = Some(from);
-                    self.transport.receive(datagram, from, now);
-                    match self.inbox.try_recv() {
-                        Ok(Command::Datagram(from, datagram)) => next = Some((from, datagram)),
-                        Ok(other) => return self.command(life, Some(other)),
-                        Err(_) => {}
-                    }
-                }
-            }
-            Some(Command::Restart(remote, reply)) => {
-                let answer = self.transport.restart_ice(&remote, now);
-                if reply.send(answer).is_err() {
-                    tracing::debug!("nobody waits for the ICE restart any more");
-                }
-            }
-            Some(Command::Close(reply)) => {
-                life.end = Some(End::Deleted);
-                // The caller may have left; the session ends all the same.
-                drop(reply);
-            }
-            None => life.end = Some(End::ServerGone),
-        }
-    }
-
     fn drain(&mut self, life: &mut Life, now: Instant) {
-        if self.transport.deadline().is_some_and(|d| d <= now) {
-            self.transport.tick(now);
+        if self.link.transport.deadline().is_some_and(|d| d <= now) {
+            self.link.transport.tick(now);
         }
         let arrived = self.clock.now();
-        while let Some(event) = self.transport.event() {
+        while let Some(event) = self.link.transport.event() {
             match event {
                 Event::Connected => {
                     life.connected.get_or_insert(now);
-                    self.info.lock().state = SessionState::Connected;
+                    self.link.info.lock().state = SessionState::Connected;
                 }
                 Event::Failed => life.end = life.end.or(Some(End::Failed)),
                 Event::Rtp(kind, packet) => self.ingest.packet(kind, packet, arrived),
@@ -158,9 +105,9 @@ impl<T: Transport> Session<T> {
         }
         self.announce(life, now, arrived);
         self.ask_for_keyframe(life, now);
-        self.transmit();
+        self.link.transmit();
         let stats = self.ingest.stats();
-        let mut info = self.info.lock();
+        let mut info = self.link.info.lock();
         (info.inbound_bytes, info.inbound_packets, info.lost_packets) = (stats.bytes, stats.packets, stats.lost);
         info.damaged_pictures = stats.damaged_units;
     }
@@ -183,7 +130,7 @@ impl<T: Transport> Session<T> {
                 return;
             }
             life.tracks = tracks.len();
-            let id = self.info.lock().id.clone();
+            let id = self.link.info.lock().id.clone();
             let info = PublisherInfo { kind: "webRTCSession", id, answers_keyframes: true };
             match self.hub.publish(&self.path, info, tracks, arrived) {
                 Ok(publisher) => {
@@ -211,8 +158,10 @@ impl<T: Transport> Session<T> {
         let readers_want = life.publisher.as_ref().is_some_and(|p| p.feedback().keyframe);
         let due = life.keyframe_asked.is_none_or(|at| now.duration_since(at) >= KEYFRAME_INTERVAL);
         if due && (readers_want || self.ingest.needs_key()) {
-            life.keyframe_asked = Some(now);
-            self.transport.request_keyframe(now);
+            // Before its first packet there is nobody to ask; the wish must not count then, or the next one waits.
+            if self.link.transport.request_keyframe(now) {
+                life.keyframe_asked = Some(now);
+            }
         }
     }
 
@@ -245,12 +194,6 @@ impl<T: Transport> Session<T> {
         if let Some(media) = self.ingest.deadline() {
             at = at.min(now + media.since(self.clock.now()));
         }
-        self.transport.deadline().map_or(at, |transport| at.min(transport))
-    }
-
-    fn transmit(&mut self) {
-        while let Some((to, datagram)) = self.transport.transmit() {
-            mux::send(&self.socket, to, &datagram, self.dual);
-        }
+        self.link.transport.deadline().map_or(at, |transport| at.min(transport))
     }
 }

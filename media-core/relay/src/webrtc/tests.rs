@@ -4,6 +4,7 @@ use super::client::{Offered, WhipAuth, WhipClient, WhipError, WhipTarget};
 use super::{SessionState, WebRtcConfig, WebRtcState, serve};
 use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
 use crate::clock::Clock;
+use crate::listen::Listening;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -65,7 +66,8 @@ impl Server {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (hub, clock) = (Hub::new(Limits::default()), Clock::process());
         let config = WebRtcConfig { local_udp_address: "127.0.0.1:0".parse().unwrap(), ..WebRtcConfig::default() };
-        let state = WebRtcState::start(config, hub.clone(), Arc::new(Token), clock).unwrap();
+        let listening = Listening::new(hub.clone(), clock, 128_000, Duration::from_secs(30));
+        let state = WebRtcState::start(config, hub.clone(), listening, Arc::new(Token), clock).unwrap();
         let mut tasks = Vec::new();
         let port = state.udp_port();
         let shown = match loss {

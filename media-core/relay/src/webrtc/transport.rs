@@ -4,8 +4,8 @@
 
 use bytes::{Bytes, BytesMut};
 use media::MediaKind;
-use proto::rtp::Packet;
 use proto::rtp::rtcp::NtpTime;
+use proto::rtp::{Header, Packet};
 use std::net::SocketAddr;
 use std::time::Instant;
 use thiserror::Error;
@@ -55,6 +55,19 @@ pub(crate) enum Event {
     KeyframeWanted,
 }
 
+/// What a sender says of one of its tracks (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// Wall clock.
+    pub(crate) ntp: NtpTime,
+    /// The same instant in RTP.
+    pub(crate) timestamp: u32,
+    /// Packets sent, wraps.
+    pub(crate) packets: u32,
+    /// Payload bytes sent, wraps.
+    pub(crate) octets: u32,
+}
+
 /// One peer connection without sockets and clock. After every call that takes `now`, drain [`Self::transmit`] and
 /// [`Self::event`].
 pub(crate) trait Transport: Send {
@@ -68,8 +81,14 @@ pub(crate) trait Transport: Send {
     fn transmit(&mut self) -> Option<(SocketAddr, Bytes)>;
     /// What happened.
     fn event(&mut self) -> Option<Event>;
-    /// Asks the peer's encoder for a key frame (PLI).
-    fn request_keyframe(&mut self, now: Instant);
+    /// Asks the peer's encoder for a key frame (PLI); `false` while nothing of its picture has arrived, so that there is nobody to
+    /// ask yet.
+    fn request_keyframe(&mut self, now: Instant) -> bool;
+    /// Sends one packet of a track that is sent; payload type and source are the stack's to fill in. Nothing happens for a track
+    /// that was not negotiated.
+    fn send(&mut self, kind: MediaKind, header: Header, payload: Bytes, now: Instant);
+    /// Sends a sender report: `timestamp` of this track is the wall clock's `ntp`.
+    fn report(&mut self, kind: MediaKind, report: Report, now: Instant);
     /// The peer restarts ICE with these credentials; answers ours.
     fn restart_ice(&mut self, remote: &IceCredentials, now: Instant) -> Result<IceCredentials, TransportError>;
     /// Says goodbye (DTLS close_notify); drain once more.

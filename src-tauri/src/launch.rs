@@ -69,7 +69,7 @@ pub(crate) struct Launch {
 /// The program.
 pub(crate) fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_env("VISAVIS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("VISAVIS_LOG").unwrap_or_else(|_| EnvFilter::new("info,rtc=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     // One crypto everywhere; another part of the program may not choose a second.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

@@ -474,6 +474,61 @@ fn push_candidates(out: &mut String, addresses: &[SocketAddr]) {
 mod tests {
     use super::*;
 
+    const AUDIO: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
+        a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
+    const H264: &str = "m=video 9 UDP/TLS/RTP/SAVPF 120 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n\
+        a=rtpmap:120 VP8/90000\r\na=rtpmap:96 H264/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n\
+        a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n\
+        a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+    const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n\
+        a=rtpmap:120 VP8/90000\r\n";
+
+    /// What a reader is answered, its lines by section, and the tracks that are sent to it.
+    fn read_answer(video: &str) -> (Vec<Vec<String>>, Vec<MediaKind>) {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let fingerprint = vec!["AB"; 32].join(":");
+        let offer = format!(
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n\
+             a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n{AUDIO}{video}"
+        );
+        let taken = proto::whip::take_read_offer(&SessionText::parse(&offer).unwrap(), None).unwrap();
+        let addresses = ["192.0.2.1:8189".parse().unwrap()];
+        let (peer, sdp, _) = Peer::answer(&offer, &taken, SessionRole::Read, &addresses, Instant::now()).unwrap();
+        let mut sections: Vec<Vec<String>> = vec![vec![]];
+        for line in sdp.lines() {
+            if line.starts_with("m=") {
+                sections.push(vec![]);
+            }
+            sections.last_mut().unwrap().push(line.into());
+        }
+        (sections, peer.senders.iter().map(|s| s.kind).collect())
+    }
+
+    #[test]
+    fn a_reader_is_answered_in_its_own_payload_types() {
+        let (sections, senders) = read_answer(H264);
+        assert_eq!(senders, [MediaKind::Video, MediaKind::Audio]);
+        let has = |section: usize, line: &str| sections[section].iter().any(|l| l.starts_with(line));
+        assert!(has(1, "m=audio 9 UDP/TLS/RTP/SAVPF 111") && has(1, "a=sendonly"), "{sections:#?}");
+        assert!(has(2, "m=video 9 UDP/TLS/RTP/SAVPF 96 97") && has(2, "a=sendonly"), "{sections:#?}");
+        assert!(
+            has(2, "a=ssrc-group:FID") && has(2, "a=rtcp-fb:96 nack"),
+            "it can ask for packets again: {sections:#?}"
+        );
+        assert!(has(1, "a=candidate:") && !has(2, "a=candidate:"), "{sections:#?}");
+    }
+
+    #[test]
+    fn a_reader_without_h264_is_answered_with_sound() {
+        let (sections, senders) = read_answer(VP8);
+        assert_eq!(senders, [MediaKind::Audio]);
+        assert!(sections[1].contains(&"a=sendonly".into()), "{sections:#?}");
+        assert!(
+            sections[2][0].starts_with("m=video 0 ") || sections[2].contains(&"a=inactive".into()),
+            "{sections:#?}"
+        );
+    }
+
     #[test]
     fn candidates_stand_in_the_first_section() {
         let answer = "v=0\r\nm=audio 9 X 111\r\na=fmtp:111 minptime=10\r\na=candidate:9 1 udp 1 10.0.0.9 9 typ host\r\n\

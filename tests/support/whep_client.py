@@ -33,7 +33,7 @@ def watch_reports(receiver, reports):
 
     async def watched(packet):
         if isinstance(packet, RtcpSrPacket):
-            reports.append((packet.sender_info.ntp_time / 2**32, packet.sender_info.rtp_timestamp))
+            reports.append((packet.sender_info.ntp_timestamp / 2**32, packet.sender_info.rtp_timestamp))
         await handle(packet)
 
     receiver._handle_rtcp_packet = watched

@@ -6,6 +6,7 @@ pub use super::client::fuzz::*;
 
 use super::ingest::Ingest;
 use super::peer::Peer;
+use super::registry::SessionRole;
 use super::transport::{IceCredentials, Transport};
 use bytes::{Buf, Bytes, BytesMut};
 use media::{MediaKind, MonoTime};
@@ -56,7 +57,7 @@ pub fn fuzz_webrtc_datagrams(data: &[u8]) {
     let Ok(session) = SessionText::parse(OFFER) else { return };
     let Ok(taken) = take_offer(&session) else { return };
     let mut now = Instant::now();
-    let Ok((mut peer, _, own)) = Peer::answer(OFFER, &taken, &[ADDRESS], now) else { return };
+    let Ok((mut peer, _, own)) = Peer::answer(OFFER, &taken, SessionRole::Publish, &[ADDRESS], now) else { return };
     let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
     while let (Ok(flags), Ok(length)) = (data.try_get_u8(), data.try_get_u16()) {
         let (bytes, rest) = data.split_at(usize::from(length).min(data.len()));
@@ -117,7 +118,7 @@ fn answered(text: &str) -> Option<(Peer, Instant)> {
     let session = SessionText::parse(text).ok()?;
     let taken = take_offer(&session).ok()?;
     let now = Instant::now();
-    let (peer, answer, _) = Peer::answer(text, &taken, &[ADDRESS], now).ok()?;
+    let (peer, answer, _) = Peer::answer(text, &taken, SessionRole::Publish, &[ADDRESS], now).ok()?;
     assert!(SessionText::parse(&answer).is_ok(), "our answer can be read");
     Some((peer, now))
 }

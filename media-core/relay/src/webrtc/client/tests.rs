@@ -6,6 +6,7 @@
 use super::{ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
 use crate::access::{AccessRequest, Authorizer, Verdict};
 use crate::clock::Clock;
+use crate::listen::Listening;
 use crate::webrtc::{WebRtcConfig, WebRtcState, serve};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -63,8 +64,9 @@ impl Server {
         // Another test may have been first.
         drop(rustls::crypto::ring::default_provider().install_default());
         let config = WebRtcConfig { local_udp_address: "127.0.0.1:0".parse().unwrap(), ..WebRtcConfig::default() };
-        let state =
-            WebRtcState::start(config, Hub::new(Limits::default()), Arc::new(Anybody), Clock::process()).unwrap();
+        let (hub, clock) = (Hub::new(Limits::default()), Clock::process());
+        let listening = Listening::new(hub.clone(), clock, 128_000, std::time::Duration::from_secs(30));
+        let state = WebRtcState::start(config, hub, listening, Arc::new(Anybody), clock).unwrap();
         let (say, heard) = mpsc::unbounded_channel();
         let (let_go, serving, port) = (Arc::new(Notify::new()), state.clone(), state.udp_port());
         let leash = Arc::clone(&let_go);

@@ -4,7 +4,7 @@ use crate::flv::{self, Demuxer, Event, FileReader, Muxer, Signalling, Tag};
 use crate::fmp4;
 use crate::mpegts;
 use bytes::Bytes;
-use media::{AccessUnit, LengthPrefixed, Track, TrackSet, UnitKind};
+use media::{AccessUnit, Codec, LengthPrefixed, Track, TrackSet, UnitKind};
 
 /// An FLV file, or bare tags: what comes out is well framed, and goes through the muxer and back unchanged.
 pub fn fuzz_flv(data: &[u8]) {
@@ -148,7 +148,7 @@ fn heard(demuxer: &mut Demuxer, message: &flv::Message) -> Vec<AccessUnit> {
 
 fn check_framing(unit: &AccessUnit) {
     assert!(!unit.payload.is_empty(), "a unit holds something");
-    if unit.is_video() {
+    if matches!(unit.params.codec(), Codec::H264 | Codec::H265) {
         assert!(LengthPrefixed::parse(&unit.payload).is_ok(), "canonical framing");
     }
 }
@@ -157,7 +157,7 @@ fn check_framing(unit: &AccessUnit) {
 mod tests {
     use super::*;
     use crate::fuzz_replay::replay;
-    use crate::testing::{av, unit};
+    use crate::testing::{av, newer_codecs, unit};
     use media::{ClockRate, MediaTime, TrackId};
     use proptest::prelude::*;
 
@@ -170,7 +170,15 @@ mod tests {
         for (track, kind) in [(video, UnitKind::Key), (audio, UnitKind::Audio), (video, UnitKind::Delta)] {
             muxer.write(&unit(track, kind, 0, 0, &[1, 2, 3])).for_each(|message| message.write_tag(&mut out));
         }
-        for body in [&b"\x90hvc1\x01"[..], b"\x96\x23hvc1\x01\0\0\x01\x07avc1\0\0\0\x01\x09"] {
+        for (track, key, delta) in newer_codecs() {
+            let mut muxer = Muxer::new(Signalling::Enhanced);
+            muxer.announce(&TrackSet::new([track.clone()])).iter().for_each(|message| message.write_tag(&mut out));
+            for (kind, payload) in [(UnitKind::Key, key), (UnitKind::Delta, delta)] {
+                let unit = AccessUnit { payload, ..unit(&track, kind, 0, 0, &[]) };
+                muxer.write(&unit).for_each(|message| message.write_tag(&mut out));
+            }
+        }
+        for body in [&b"\x90vp08\x01"[..], b"\x96\x23hvc1\x01\0\0\x01\x07avc1\0\0\0\x01\x09"] {
             out.extend(flv::tag(flv::TagKind::Video, 0, body).unwrap());
         }
         for body in [&b"\x90OpusOpusHead\x01\x02\0\0\x80\xBB\0\0\0\0\0"[..], b"\x97\x02\0\0\x05\x01Opus\xfc"] {
@@ -189,6 +197,20 @@ mod tests {
             out.extend_from_slice(&writer.cut().unwrap().unwrap().bytes);
         }
         out
+    }
+
+    /// One file for each codec that is neither H.264 nor sound.
+    fn newer_fmp4_seeds() -> Vec<Vec<u8>> {
+        let file = |(track, key, delta): (Track, Bytes, Bytes)| {
+            let tracks = TrackSet::new([track.clone()]);
+            let mut writer = fmp4::FragmentWriter::new(&tracks, MediaTime::new(0, ClockRate::MILLI)).unwrap();
+            for (kind, at, payload) in [(UnitKind::Key, 0, key), (UnitKind::Delta, 3000, delta)] {
+                writer.push(&AccessUnit { payload, ..unit(&track, kind, at, at, &[]) }).unwrap();
+            }
+            let init = writer.init().to_vec();
+            [init, writer.cut().unwrap().unwrap().bytes.to_vec()].concat()
+        };
+        newer_codecs().into_iter().map(file).collect()
     }
 
     /// Pictures with sound in each of its codecs; and a stranger's.
@@ -215,7 +237,8 @@ mod tests {
         let streams = ts_seeds();
         replay("mpegts", fuzz_mpegts, &streams.iter().map(Vec::as_slice).collect::<Vec<_>>());
         replay("flv", fuzz_flv, &[&flv_seed()]);
-        replay("fmp4", fuzz_fmp4, &[&fmp4_seed()]);
+        let files = [vec![fmp4_seed()], newer_fmp4_seeds()].concat();
+        replay("fmp4", fuzz_fmp4, &files.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let known = flv::Metadata::from_tracks(&av()).script_data();
         let odd: &[u8] = b"\x02\0\x0d@setDataFrame\x02\0\x0aonMetaData\x03\0\x0cvideocodecid\x02\0\x04hvc1\0\x03fps\0\x7f\xf8\0\0\0\0\0\0\0\0\x09";
         replay("flv_metadata", fuzz_flv_metadata, &[&known, odd, b"\x02\0\x0aonCuePoint\x05"]);
@@ -247,6 +270,7 @@ mod tests {
             fuzz_flv(&damaged(&flv_seed(), &damage));
             fuzz_fmp4(&damaged(&fmp4_seed(), &damage));
             ts_seeds().iter().for_each(|seed| fuzz_mpegts(&damaged(seed, &damage)));
+            newer_fmp4_seeds().iter().for_each(|seed| fuzz_fmp4(&damaged(seed, &damage)));
         }
     }
 }

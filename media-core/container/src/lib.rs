@@ -6,7 +6,7 @@
 //! units, AudioSpecificConfig and OpusHead say (`media`).
 #![forbid(unsafe_code)]
 
-mod avc;
+mod entrance;
 pub mod flv;
 pub mod fmp4;
 #[doc(hidden)]
@@ -17,3 +17,5 @@ mod fuzz_replay;
 pub mod mpegts;
 #[cfg(test)]
 mod testing;
+
+pub use entrance::VideoError;

@@ -9,6 +9,7 @@ use crate::path::{Path, ReaderSlot};
 use crate::publisher::{PublishError, Publisher, PublisherInfo};
 use crate::reader::{Ended, Reader, ReaderInfo, Start};
 use crate::ring::RingLimits;
+use crate::skipped::SkippedTrack;
 use crate::timeline::Mended;
 use media::{MonoTime, TrackSet};
 use parking_lot::Mutex;
@@ -51,6 +52,8 @@ pub struct PathState {
     pub publisher: Option<(PublisherInfo, MonoTime)>,
     /// What it carries.
     pub tracks: Arc<TrackSet>,
+    /// What its publisher sends and nobody gets.
+    pub skipped_tracks: Vec<SkippedTrack>,
     /// Who reads.
     pub readers: Vec<ReaderState>,
     /// Payload bytes written.
@@ -74,6 +77,8 @@ pub struct ReaderState {
     pub outbound_bytes: u64,
     /// Units it lost or passed over.
     pub skipped: u64,
+    /// Tracks of the path that it does not get.
+    pub skipped_tracks: Vec<SkippedTrack>,
 }
 
 /// All paths of one relay. A clone is another handle to the same.

@@ -20,6 +20,7 @@ mod path;
 mod publisher;
 mod reader;
 mod ring;
+mod skipped;
 mod timeline;
 
 pub use feedback::Feedback;
@@ -28,4 +29,5 @@ pub use name::{PathName, PathNameError};
 pub use publisher::{PublishError, Publisher, PublisherInfo, PublisherState};
 pub use reader::{Ended, Item, Lagged, ReadError, Reader, ReaderInfo, Start};
 pub use ring::RingLimits;
+pub use skipped::SkippedTrack;
 pub use timeline::Mended;

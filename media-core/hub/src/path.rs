@@ -9,6 +9,7 @@ use crate::name::PathName;
 use crate::publisher::PublisherInfo;
 use crate::reader::{Ended, ReaderInfo};
 use crate::ring::{Entry, Ring, RingLimits};
+use crate::skipped::{SkippedTrack, SkippedTracks, bounded};
 use crate::timeline::Timeline;
 use media::{AccessUnit, MonoTime, TrackId, TrackSet};
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ pub(crate) struct Path {
 pub(crate) struct State {
     pub(crate) ring: Ring,
     pub(crate) tracks: Arc<TrackSet>,
+    /// What the publisher sends and nobody gets.
+    skipped_tracks: Vec<SkippedTrack>,
     pub(crate) publisher: Option<PublisherSlot>,
     /// Counts publishers; the current one's number.
     pub(crate) generation: u64,
@@ -58,11 +61,19 @@ pub(crate) struct ReaderSlot {
     ended: AtomicU8,
     pub(crate) bytes: AtomicU64,
     pub(crate) skipped: AtomicU64,
+    pub(crate) skipped_tracks: SkippedTracks,
 }
 
 impl ReaderSlot {
-    pub(crate) const fn new(info: ReaderInfo, joined: MonoTime) -> Self {
-        Self { info, joined, ended: AtomicU8::new(0), bytes: AtomicU64::new(0), skipped: AtomicU64::new(0) }
+    pub(crate) fn new(info: ReaderInfo, joined: MonoTime) -> Self {
+        Self {
+            info,
+            joined,
+            ended: AtomicU8::new(0),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            skipped_tracks: SkippedTracks::default(),
+        }
     }
 
     pub(crate) fn end(&self, why: Ended) {
@@ -79,6 +90,7 @@ impl Path {
         let state = State {
             ring: Ring::new(limits),
             tracks: Arc::default(),
+            skipped_tracks: Vec::new(),
             publisher: None,
             generation: 0,
             was_live: false,
@@ -105,6 +117,7 @@ impl Path {
             state.was_live = true;
             state.vacant_since = None;
             state.ring.forget_start();
+            state.skipped_tracks.clear();
             state.timeline.new_publisher();
             state.feedback.keyframe |= !state.readers.is_empty();
             if !tracks.is_empty() && *state.tracks != tracks {
@@ -155,6 +168,13 @@ impl Path {
         self.readers_wake.notify_waiters();
     }
 
+    pub(crate) fn set_skipped_tracks(&self, generation: u64, tracks: Vec<SkippedTrack>) {
+        let mut state = self.state.lock();
+        if state.generation == generation {
+            state.skipped_tracks = bounded(tracks);
+        }
+    }
+
     pub(crate) fn join(&self, slot: Arc<ReaderSlot>) {
         let mut state = self.state.lock();
         state.readers.push(slot);
@@ -193,6 +213,7 @@ impl Path {
                 joined: slot.joined,
                 outbound_bytes: slot.bytes.load(Ordering::Relaxed),
                 skipped: slot.skipped.load(Ordering::Relaxed),
+                skipped_tracks: slot.skipped_tracks.list(),
             })
             .collect();
         let outbound_bytes =
@@ -201,6 +222,7 @@ impl Path {
             name: self.name.clone(),
             publisher: state.publisher.as_ref().map(|slot| (slot.info.clone(), slot.since)),
             tracks: Arc::clone(&state.tracks),
+            skipped_tracks: state.skipped_tracks.clone(),
             readers,
             inbound_bytes: state.inbound_bytes,
             outbound_bytes,
@@ -223,6 +245,7 @@ impl State {
         }
         self.ring.clear();
         self.tracks = Arc::default();
+        self.skipped_tracks.clear();
         self.timeline = Timeline::default();
         self.feedback = Feedback::default();
     }

@@ -4,6 +4,7 @@
 
 use crate::feedback::Feedback;
 use crate::path::Path;
+use crate::skipped::SkippedTrack;
 use media::{AccessUnit, MonoTime, TrackSet};
 use std::sync::Arc;
 use thiserror::Error;
@@ -63,6 +64,11 @@ impl Publisher {
     /// Announces the tracks, or a change of them.
     pub fn set_tracks(&self, tracks: TrackSet) {
         self.path.set_tracks(self.generation, tracks);
+    }
+
+    /// Tells what it sends and nobody gets; replaces what was told before.
+    pub fn set_skipped_tracks(&self, tracks: Vec<SkippedTrack>) {
+        self.path.set_skipped_tracks(self.generation, tracks);
     }
 
     /// What readers wish now. A wish for a key frame stands until one is written.

@@ -8,6 +8,7 @@
 use crate::feedback::Feedback;
 use crate::path::{Path, ReaderSlot, State};
 use crate::ring::Entry;
+use crate::skipped::SkippedTrack;
 use media::{AccessUnit, MediaKind, MonoTime, TrackSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -216,6 +217,11 @@ impl Reader {
     /// Asks the publisher for at most this many bits per second.
     pub fn request_bitrate(&self, bits_per_second: u32) {
         self.path.give_feedback(Feedback { keyframe: false, bitrate: Some(bits_per_second) });
+    }
+
+    /// Tells which tracks of the path it does not get; replaces what was told before.
+    pub fn set_skipped_tracks(&self, tracks: Vec<SkippedTrack>) {
+        self.slot.skipped_tracks.set(tracks);
     }
 
     /// Units passed over so far, by lagging, impatience or waiting for a key frame.

@@ -1,8 +1,8 @@
 //! Entry points for the fuzzers, built and replayed in ordinary tests.
 
 use crate::{
-    AacParams, AdtsFrames, AnnexB, CodecParams, H264Entrance, H264Params, LengthPrefixed, MpegAudioHeader, OpusParams,
-    amf0,
+    AacParams, AdtsFrames, AnnexB, Av1Entrance, Av1Params, CodecParams, H264Entrance, H264Params, H265Entrance,
+    H265Params, LengthPrefixed, MpegAudioHeader, OpusParams, Vp9Entrance, Vp9Params, amf0,
 };
 use bytes::Bytes;
 
@@ -24,6 +24,48 @@ pub fn fuzz_avcc(data: &[u8]) {
         assert_eq!(again.as_ref(), Ok(&params), "what we write reads back the same");
         assert!(CodecParams::H264(params).codec_string().starts_with("avc1."), "an RFC 6381 name");
     }
+}
+
+/// H.265: the configuration record with its sequence parameter set, and the entrance behind both framings.
+pub fn fuzz_h265(data: &[u8]) {
+    if let Ok((params, _)) = H265Params::from_hvcc(&Bytes::copy_from_slice(data)) {
+        let again = H265Params::from_hvcc(&params.hvcc().into()).map(|(p, _)| p);
+        assert_eq!(again.as_ref(), Ok(&params), "what we write reads back the same");
+        assert!(params.codec_string().starts_with("hvc1."), "an RFC 6381 name");
+    }
+    let mut entrance = H265Entrance::new();
+    let _unit = entrance.unit(AnnexB::new(data));
+    if let Ok(nals) = LengthPrefixed::parse(data)
+        && let Ok(Some(unit)) = entrance.unit(nals)
+    {
+        assert!(LengthPrefixed::parse(&unit.payload).is_ok(), "what the entrance makes is well framed");
+    }
+}
+
+/// AV1: the configuration record with its sequence header, and temporal units.
+pub fn fuzz_av1(data: &[u8]) {
+    if let Ok(Some(params)) = Av1Params::from_av1c(data) {
+        assert_eq!(Av1Params::from_av1c(&params.av1c()), Ok(Some(params.clone())), "what we write reads back the same");
+        assert!(params.codec_string().starts_with("av01."), "an RFC 6381 name");
+    }
+    let mut entrance = Av1Entrance::new();
+    if let Ok(Some(unit)) = entrance.unit(&Bytes::copy_from_slice(data)) {
+        let again = entrance.unit(&unit.payload).expect("what the entrance makes is well framed").expect("a picture");
+        assert_eq!((again.kind, &again.payload), (unit.kind, &unit.payload), "what is canonical stays");
+        assert_eq!(again.payload.as_ptr(), unit.payload.as_ptr(), "without a copy");
+    }
+}
+
+/// VP9: the configuration record and the headers of frames.
+pub fn fuzz_vp9(data: &[u8]) {
+    let mut entrance = Vp9Entrance::new();
+    if let Ok(params) = Vp9Params::from_vpcc(data, 320, 240) {
+        let again = Vp9Params::from_vpcc(&params.vpcc(), 320, 240);
+        assert_eq!(again.map(|p| p.vpcc()), Ok(params.vpcc()), "what we write reads back the same");
+        assert!(params.codec_string().starts_with("vp09."), "an RFC 6381 name");
+        entrance.set_params(params);
+    }
+    let _unit = entrance.unit(&Bytes::copy_from_slice(data));
 }
 
 /// AudioSpecificConfig, ADTS and Opus headers.
@@ -86,13 +128,51 @@ mod tests {
             b"\x0A\0\0\0\x02\x05\x06\x0B\x42\x75\x80\0\0\0\0\0\0\0\x0C\0\0\0\x01a",
         ];
         replay("amf0", super::fuzz_amf0, values);
+        for (name, target, seeds) in picture_seeds() {
+            replay(name, target, &seeds.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+    }
+
+    type Seeds = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
+
+    /// What real encoders wrote: records, key pictures with their parameters in band, and in every framing.
+    fn picture_seeds() -> [Seeds; 3] {
+        use crate::{append_annex_b, append_length_prefixed, av1, h265, vp9};
+        let nals = [h265::tests::VPS, h265::tests::SPS, h265::tests::PPS, &[0x28, 1, 9]];
+        let (mut annex, mut prefixed) = (Vec::new(), Vec::new());
+        nals.iter().for_each(|nal| append_annex_b(&mut annex, nal));
+        nals.iter().for_each(|nal| append_length_prefixed(&mut prefixed, nal));
+        let temporal = [&[0x12, 0], av1::tests::SEQUENCE, &[0x7a, 1, 0x80], &[0x30, 0x10, 1, 2]].concat();
+        let h265 = vec![h265::tests::params().hvcc(), annex, prefixed];
+        let vp9 = vec![vp9::tests::params().vpcc().to_vec(), vp9::tests::KEY.to_vec()];
+        [
+            ("h265", super::fuzz_h265, h265),
+            ("av1", super::fuzz_av1, vec![av1::tests::params().av1c(), temporal]),
+            ("vp9", super::fuzz_vp9, vp9),
+        ]
     }
 
     proptest! {
         #[test]
+        fn damaged_pictures_are_survived(damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
+            for (_, target, seeds) in picture_seeds() {
+                for mut seed in seeds {
+                    for &(at, value) in &damage {
+                        let at = at % seed.len();
+                        seed[at] = value;
+                    }
+                    target(&seed);
+                }
+            }
+        }
+
+        #[test]
         fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..200)) {
             super::fuzz_nal(&data);
             super::fuzz_avcc(&data);
+            super::fuzz_h265(&data);
+            super::fuzz_av1(&data);
+            super::fuzz_vp9(&data);
             super::fuzz_audio_headers(&data);
             super::fuzz_amf0(&data);
         }

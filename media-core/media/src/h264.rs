@@ -6,6 +6,7 @@
 use crate::CodecParams;
 use crate::nal::{MAX_NALS, NalError, NalKind, append_annex_b, append_length_prefixed};
 use crate::unit::UnitKind;
+use crate::video::VideoUnit;
 use bytes::Bytes;
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::rbsp::{BitReader, decode_nal};
@@ -191,17 +192,6 @@ fn put_set(out: &mut Vec<u8>, set: &[u8]) {
     out.extend_from_slice(set.get(..usize::from(length)).unwrap_or(set));
 }
 
-/// One coded picture in canonical form: length-prefixed, parameter sets out of band.
-#[derive(Debug, Clone)]
-pub struct H264Unit {
-    /// Key or delta.
-    pub kind: UnitKind,
-    /// What it decodes with; the same `Arc` as long as the sets do not change.
-    pub params: Arc<CodecParams>,
-    /// Length-prefixed NAL units.
-    pub payload: Bytes,
-}
-
 /// The entrance of an H.264 track: takes each picture's NAL units in whatever framing they came, remembers the parameter
 /// sets, and gives canonical units.
 #[derive(Debug, Clone, Default)]
@@ -236,7 +226,7 @@ impl H264Entrance {
     /// # Errors
     /// [`H264Error::NoParams`] for a picture before its parameter sets, [`H264Error::Sps`] for sets that do not parse,
     /// [`NalError::TooMany`] for a hostile count.
-    pub fn unit<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>) -> Result<Option<H264Unit>, H264Error> {
+    pub fn unit<'a>(&mut self, nals: impl Iterator<Item = &'a [u8]>) -> Result<Option<VideoUnit>, H264Error> {
         let mut payload = Vec::new();
         let (mut picture, mut key) = (false, false);
         for (count, nal) in nals.enumerate() {
@@ -259,7 +249,7 @@ impl H264Entrance {
             return Ok(None);
         }
         let kind = if key { UnitKind::Key } else { UnitKind::Delta };
-        Ok(Some(H264Unit { kind, params: self.refresh()?, payload: payload.into() }))
+        Ok(Some(VideoUnit { kind, params: self.refresh()?, payload: payload.into() }))
     }
 
     fn put_sps(&mut self, nal: &[u8]) {
@@ -294,17 +284,9 @@ impl H264Entrance {
     }
 }
 
-/// `pic_parameter_set_id`, the first Exp-Golomb number of a PPS (7.3.2.2); at most 255, so 17 bits after the header.
+/// `pic_parameter_set_id`, the first Exp-Golomb number of a PPS (7.3.2.2); at most 255.
 fn pps_id(nal: &[u8]) -> Option<u32> {
-    let mut bits = crate::bits::Bits::new(nal.get(1..)?);
-    let mut zeros = 0;
-    while bits.take(1)? == 0 {
-        zeros += 1;
-        if zeros > 8 {
-            return None;
-        }
-    }
-    Some((1 << zeros) - 1 + bits.take(zeros)?)
+    crate::bits::Bits::new(nal.get(1..)?).exp_golomb().filter(|&id| id < 256)
 }
 
 #[cfg(test)]

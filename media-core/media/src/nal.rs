@@ -1,7 +1,9 @@
 //! NAL units and their two framings: Annex B start codes, and four-byte lengths.
 //!
-//! Belongs here: splitting, joining, the kinds of H.264 NAL units. Not here: what an SPS says (`h264`).
+//! Belongs here: splitting, joining, the kinds of H.264 NAL units. Not here: what an SPS says (`h264`), H.265's
+//! kinds (`h265`).
 
+use crate::video::NalRole;
 use thiserror::Error;
 
 /// What a byte stream of NAL units can get wrong.
@@ -67,6 +69,17 @@ impl NalKind {
     /// Does the NAL unit carry picture data?
     pub const fn is_picture(self) -> bool {
         matches!(self, Self::Slice | Self::Idr)
+    }
+
+    /// What becomes of it in an access unit.
+    pub const fn role(self) -> NalRole {
+        match self {
+            Self::Slice => NalRole::Delta,
+            Self::Idr => NalRole::Key,
+            Self::Sps | Self::Pps => NalRole::ParameterSet,
+            Self::Delimiter => NalRole::Delimiter,
+            Self::Sei | Self::Other(_) => NalRole::Other,
+        }
     }
 }
 

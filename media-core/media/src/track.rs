@@ -3,11 +3,14 @@
 //! Not here: the units themselves (`unit`), who may read them (`hub`).
 
 use crate::aac::AacParams;
+use crate::av1::Av1Params;
 use crate::g711::{G711Law, G711Params};
 use crate::h264::H264Params;
+use crate::h265::H265Params;
 use crate::mpeg_audio::MpegAudioParams;
 use crate::opus::OpusParams;
 use crate::time::ClockRate;
+use crate::vp9::Vp9Params;
 use std::sync::Arc;
 
 /// A track's place in its [`TrackSet`], stable for the life of a publisher.
@@ -28,6 +31,12 @@ pub enum MediaKind {
 pub enum Codec {
     /// H.264 / AVC.
     H264,
+    /// H.265 / HEVC.
+    H265,
+    /// AV1.
+    Av1,
+    /// VP9.
+    Vp9,
     /// MPEG-4 AAC.
     Aac,
     /// Opus.
@@ -42,7 +51,7 @@ impl Codec {
     /// Picture or sound.
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::H264 => MediaKind::Video,
+            Self::H264 | Self::H265 | Self::Av1 | Self::Vp9 => MediaKind::Video,
             Self::Aac | Self::Opus | Self::G711 | Self::MpegAudio => MediaKind::Audio,
         }
     }
@@ -51,6 +60,9 @@ impl Codec {
     pub const fn label(self) -> &'static str {
         match self {
             Self::H264 => "H264",
+            Self::H265 => "H265",
+            Self::Av1 => "AV1",
+            Self::Vp9 => "VP9",
             Self::Aac => "MPEG-4 Audio",
             Self::Opus => "Opus",
             Self::G711 => "G711",
@@ -64,6 +76,12 @@ impl Codec {
 pub enum CodecParams {
     /// H.264 parameter sets.
     H264(H264Params),
+    /// H.265 parameter sets.
+    H265(H265Params),
+    /// AV1 sequence header.
+    Av1(Av1Params),
+    /// VP9 configuration.
+    Vp9(Vp9Params),
     /// AAC configuration.
     Aac(AacParams),
     /// Opus header.
@@ -79,6 +97,9 @@ impl CodecParams {
     pub const fn codec(&self) -> Codec {
         match self {
             Self::H264(_) => Codec::H264,
+            Self::H265(_) => Codec::H265,
+            Self::Av1(_) => Codec::Av1,
+            Self::Vp9(_) => Codec::Vp9,
             Self::Aac(_) => Codec::Aac,
             Self::Opus(_) => Codec::Opus,
             Self::G711(_) => Codec::G711,
@@ -89,7 +110,7 @@ impl CodecParams {
     /// Samples per second and channels, of sound.
     pub const fn sound(&self) -> Option<(u32, u8)> {
         match self {
-            Self::H264(_) => None,
+            Self::H264(_) | Self::H265(_) | Self::Av1(_) | Self::Vp9(_) => None,
             Self::Aac(p) => Some((p.rate().hz(), p.channels())),
             Self::Opus(p) => Some((ClockRate::AUDIO_48K.hz(), p.channels)),
             Self::G711(p) => Some((p.rate.hz(), p.channels)),
@@ -101,11 +122,33 @@ impl CodecParams {
     pub fn codec_string(&self) -> String {
         match self {
             Self::H264(p) => p.codec_string(),
+            Self::H265(p) => p.codec_string(),
+            Self::Av1(p) => p.codec_string(),
+            Self::Vp9(p) => p.codec_string(),
             Self::Aac(p) => p.codec_string(),
             Self::Opus(_) => "opus".into(),
             // RFC 6381 has no name for it; QuickTime's, by which players know the two laws.
             Self::G711(p) => if p.law == G711Law::A { "alaw" } else { "ulaw" }.into(),
             Self::MpegAudio(_) => "mp4a.6B".into(),
+        }
+    }
+
+    /// Width and height of the shown picture in pixels; `None` for sound.
+    pub const fn size(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::H264(p) => Some((p.width(), p.height())),
+            Self::H265(p) => Some((p.width(), p.height())),
+            Self::Av1(p) => Some((p.width(), p.height())),
+            Self::Vp9(p) => Some((p.width(), p.height())),
+            Self::Aac(_) | Self::Opus(_) | Self::G711(_) | Self::MpegAudio(_) => None,
+        }
+    }
+
+    /// Pictures per second, where the stream says so itself; `None` for sound.
+    pub fn frame_rate(&self) -> Option<f64> {
+        match self {
+            Self::H264(p) => p.frame_rate(),
+            _ => None,
         }
     }
 }

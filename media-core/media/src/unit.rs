@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Where decoding can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitKind {
-    /// A picture that decodes by itself (IDR).
+    /// A picture at which decoding can start (IDR, IRAP, a key picture that is shown).
     Key,
     /// A picture that needs those before it.
     Delta,
@@ -23,7 +23,8 @@ pub enum UnitKind {
 
 /// One coded picture or one sound frame. Immutable; a clone is two reference counts.
 ///
-/// H.264 payloads are length-prefixed NAL units without parameter sets; AAC is one raw frame without ADTS; Opus is one
+/// H.264 and H.265 payloads are length-prefixed NAL units without parameter sets and delimiters; AV1 is a temporal unit of open
+/// bitstream units with sizes, without delimiters; VP9 is a frame or superframe; AAC is one raw frame without ADTS; Opus is one
 /// packet.
 #[derive(Clone)]
 pub struct AccessUnit {
@@ -56,21 +57,25 @@ impl AccessUnit {
         self.kind != UnitKind::Audio
     }
 
-    /// The NAL units of a picture, parameter sets not included. Empty for sound.
+    /// The NAL units of a picture, parameter sets not included. Empty for codecs without NAL units, sound among them.
     pub fn nals(&self) -> LengthPrefixed<'_> {
-        LengthPrefixed::trusted(if self.is_video() { &self.payload } else { &[] })
+        let has_nals = matches!(&*self.params, CodecParams::H264(_) | CodecParams::H265(_));
+        LengthPrefixed::trusted(if has_nals && self.is_video() { &self.payload } else { &[] })
     }
 
-    /// The payload as FLV, MP4 and `avcC` decoders take it.
+    /// The payload as FLV, MP4 and decoders with a configuration record take it.
     pub const fn length_prefixed(&self) -> &Bytes {
         &self.payload
     }
 
     /// The picture as Annex B with its parameter sets in front of a key picture: what MPEG-TS, decoders and WebCodecs take.
+    /// Empty for codecs without NAL units.
     pub fn annex_b(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.payload.len() + 64);
-        if let (UnitKind::Key, CodecParams::H264(params)) = (self.kind, &*self.params) {
-            out.extend_from_slice(&params.annex_b());
+        match (self.kind, &*self.params) {
+            (UnitKind::Key, CodecParams::H264(params)) => out.extend_from_slice(&params.annex_b()),
+            (UnitKind::Key, CodecParams::H265(params)) => out.extend_from_slice(&params.annex_b()),
+            _ => {}
         }
         for nal in self.nals() {
             append_annex_b(&mut out, nal);

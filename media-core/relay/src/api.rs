@@ -124,6 +124,7 @@ struct PathView {
     online_time: Option<String>,
     tracks: Vec<&'static str>,
     tracks2: Vec<TrackView>,
+    skipped_tracks: Vec<SkippedView>,
     bytes_received: u64,
     bytes_sent: u64,
     inbound_bytes: u64,
@@ -135,6 +136,14 @@ struct PathView {
 struct Role {
     r#type: &'static str,
     id: String,
+}
+
+/// A track that is not carried, and to whom; to nobody where there is no reader.
+#[derive(Debug, Serialize)]
+struct SkippedView {
+    codec: String,
+    reason: String,
+    reader: Option<Role>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,6 +169,7 @@ impl Api {
             online_time: since,
             tracks: path.tracks.iter().map(|t| t.codec().label()).collect(),
             tracks2: path.tracks.iter().map(track).collect(),
+            skipped_tracks: skipped(path),
             bytes_received: path.inbound_bytes,
             bytes_sent: path.outbound_bytes,
             inbound_bytes: path.inbound_bytes,
@@ -173,11 +183,30 @@ impl Api {
     }
 }
 
+/// What the publisher sends and nobody gets, then what single readers do not get.
+fn skipped(path: &PathState) -> Vec<SkippedView> {
+    let view = |track: &hub::SkippedTrack, reader| SkippedView {
+        codec: track.codec.clone(),
+        reason: track.reason.clone(),
+        reader,
+    };
+    let of_publisher = path.skipped_tracks.iter().map(|track| view(track, None));
+    let of_readers = path.readers.iter().flat_map(|reader| {
+        let role = || Some(Role { r#type: reader.info.kind, id: reader.info.id.clone() });
+        reader.skipped_tracks.iter().map(move |track| view(track, role()))
+    });
+    of_publisher.chain(of_readers).collect()
+}
+
 fn track(track: &media::Track) -> TrackView {
     let codec_props = match &*track.params {
         media::CodecParams::H264(p) => serde_json::json!({
             "width": p.width(), "height": p.height(), "profile": p.codec_string(),
         }),
+        media::CodecParams::H265(_) | media::CodecParams::Av1(_) | media::CodecParams::Vp9(_) => {
+            let (width, height) = track.params.size().unwrap_or_default();
+            serde_json::json!({ "width": width, "height": height, "profile": track.params.codec_string() })
+        }
         media::CodecParams::Aac(p) => serde_json::json!({
             "sampleRate": p.rate().hz(), "channelCount": p.channels(),
         }),

@@ -5,14 +5,14 @@
 use crate::access::{Action, Authorizer, Refusal};
 use crate::http::wish;
 use crate::listen::{Listener, Listening, Sound};
-use crate::rtmp::{Egress, PATIENCE};
+use crate::rtmp::{BY_FOUR_CC, Egress, PATIENCE};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use container::flv::file_header;
+use container::flv::{Signalling, file_header};
 use hub::{PathName, ReadError, ReaderInfo, Start};
 use std::sync::Arc;
 use tracing::{debug, info, warn};
@@ -67,7 +67,9 @@ impl HttpFlv {
         match self.listening.open(&path, Sound::Aac, info, Start::Soonest).await {
             Ok(listener) => {
                 info!(%path, %peer, "HTTP-FLV playing");
-                let body = FlvBody { listener: listener.with_patience(PATIENCE), egress: Egress::new(), begun: false };
+                // Nobody can say here what they understand. Players that know no FourCC pass over those tags and play the sound.
+                let listener = listener.with_patience(PATIENCE).with_pictures(BY_FOUR_CC);
+                let body = FlvBody { listener, egress: Egress::new(Signalling::Enhanced), begun: false };
                 let stream = futures_util::stream::unfold(body, FlvBody::next);
                 content_type(Body::from_stream(stream).into_response())
             }

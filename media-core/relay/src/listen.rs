@@ -1,21 +1,28 @@
 //! Listening to a path in codecs one can play.
 //!
-//! Belongs here: finding the path a name stands for, switching to a rendition where the sound does not fit, switching back.
+//! Belongs here: finding the path a name stands for, switching to a rendition where the sound does not fit, switching back,
+//! leaving out pictures that the listener cannot take and saying so.
 //! Not here: making the rendition (`transcode`), waiting and skipping (`hub`).
 
 use crate::clock::Clock;
 use crate::transcode::{Renditions, suffix};
-use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, Start};
-use media::{Codec, MediaKind, TrackSet};
+use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start};
+use media::{Codec, MediaKind, Track, TrackSet};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use tracing::warn;
+
+/// The picture every listener takes.
+const EVERYBODYS: &[Codec] = &[Codec::H264];
 
 /// The sound a listener can play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sound {
     /// AAC alone: RTMP, HTTP-FLV, HLS.
     Aac,
+    /// AAC, and Opus as it is: RTMP clients that name it.
+    AacOrOpus,
     /// Opus alone: WebRTC.
     Opus,
     /// Whatever there is.
@@ -27,6 +34,7 @@ impl Sound {
     const fn missing(self, own: Option<Codec>) -> Option<Codec> {
         match (self, own) {
             (Self::Aac, Some(Codec::Opus | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
+            (Self::AacOrOpus, Some(Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
             (Self::Opus, Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
             _ => None,
         }
@@ -76,8 +84,18 @@ impl Listening {
             .await
             .map_err(|_elapsed| ListenError::NoPublisher)?;
         let reader = self.hub.read(&base, info.clone(), start, self.clock.now())?;
-        let mut listener =
-            Listener { listening: self.clone(), base, sound, info, start, reader, patience: None, derived: false };
+        let mut listener = Listener {
+            listening: self.clone(),
+            base,
+            sound,
+            pictures: EVERYBODYS.into(),
+            info,
+            start,
+            reader,
+            patience: None,
+            derived: false,
+            skipped: Vec::new(),
+        };
         // Known tracks decide now, so that a listener does not join the one path only to leave for the other.
         if let Some(tracks) = self.hub.tracks(&listener.base) {
             listener.choose(&tracks);
@@ -123,11 +141,15 @@ pub struct Listener {
     listening: Listening,
     base: PathName,
     sound: Sound,
+    /// Pictures it can take.
+    pictures: Vec<Codec>,
     info: ReaderInfo,
     start: Start,
     reader: Reader,
     patience: Option<Duration>,
     derived: bool,
+    /// What it was told not to get.
+    skipped: Vec<SkippedTrack>,
 }
 
 impl Listener {
@@ -139,6 +161,13 @@ impl Listener {
         self
     }
 
+    /// Sets which pictures can be taken besides H.264. Tracks of other codecs are left out, and the log and the API say so.
+    #[must_use]
+    pub fn with_pictures(mut self, pictures: impl IntoIterator<Item = Codec>) -> Self {
+        self.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
+        self
+    }
+
     /// Waits for the next item.
     ///
     /// # Errors
@@ -146,9 +175,8 @@ impl Listener {
     pub async fn next(&mut self) -> Result<Item, ReadError> {
         loop {
             let item = self.reader.next().await?;
-            match &item {
-                Item::Tracks(tracks) if self.choose(tracks) => {}
-                Item::Tracks(_) | Item::Unit(..) => return Ok(item),
+            if let Some(item) = self.fit(item) {
+                return Ok(item);
             }
         }
     }
@@ -159,12 +187,46 @@ impl Listener {
     /// As [`Reader::next`].
     pub fn try_next(&mut self) -> Result<Option<Item>, ReadError> {
         while let Some(item) = self.reader.try_next()? {
-            match &item {
-                Item::Tracks(tracks) if self.choose(tracks) => {}
-                Item::Tracks(_) | Item::Unit(..) => return Ok(Some(item)),
+            if let Some(item) = self.fit(item) {
+                return Ok(Some(item));
             }
         }
         Ok(None)
+    }
+
+    /// The item as this listener takes it, if it does.
+    fn fit(&mut self, item: Item) -> Option<Item> {
+        match item {
+            Item::Tracks(tracks) if self.choose(&tracks) => None,
+            Item::Tracks(tracks) => Some(Item::Tracks(self.playable(tracks))),
+            Item::Unit(unit, arrived) => {
+                let taken = !unit.is_video() || self.pictures.contains(&unit.params.codec());
+                taken.then_some(Item::Unit(unit, arrived))
+            }
+        }
+    }
+
+    /// The tracks without pictures that cannot be taken; those are told.
+    fn playable(&mut self, tracks: Arc<TrackSet>) -> Arc<TrackSet> {
+        let plays = |track: &&Track| track.kind() == MediaKind::Audio || self.pictures.contains(&track.codec());
+        let takes: Vec<_> = self.pictures.iter().map(|codec| codec.label()).collect();
+        let skipped: Vec<_> = tracks
+            .iter()
+            .filter(|track| !plays(track))
+            .map(|track| SkippedTrack {
+                codec: track.codec().label().into(),
+                reason: format!("this {} takes no other picture than {}", self.info.kind, takes.join(", ")),
+            })
+            .collect();
+        let kept = if skipped.is_empty() { tracks } else { Arc::new(tracks.iter().filter(plays).cloned().collect()) };
+        if skipped != self.skipped {
+            for track in &skipped {
+                warn!(path = %self.base, reader = self.info.id, codec = track.codec, reason = track.reason, "a track is not carried");
+            }
+            self.reader.set_skipped_tracks(skipped.clone());
+            self.skipped = skipped;
+        }
+        kept
     }
 
     /// Asks the publisher for a key frame.
@@ -187,12 +249,13 @@ impl Listener {
             Some(patience) => reader.with_patience(patience),
             None => reader,
         };
+        self.reader.set_skipped_tracks(self.skipped.clone());
         true
     }
 
     /// Moves to the rendition if the sound does not fit; true if it moved.
     fn choose(&mut self, tracks: &TrackSet) -> bool {
-        let own = tracks.first(MediaKind::Audio).map(media::Track::codec);
+        let own = tracks.first(MediaKind::Audio).map(Track::codec);
         let Some(codec) = self.sound.missing(own).filter(|_| !self.derived) else {
             return false;
         };

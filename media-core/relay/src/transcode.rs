@@ -71,7 +71,7 @@ pub(crate) const fn suffix(audio: Codec) -> Option<&'static str> {
     match audio {
         Codec::Aac => Some("_aac"),
         Codec::Opus => Some("_opus"),
-        Codec::H264 | Codec::G711 | Codec::MpegAudio => None,
+        Codec::H264 | Codec::H265 | Codec::Av1 | Codec::Vp9 | Codec::G711 | Codec::MpegAudio => None,
     }
 }
 

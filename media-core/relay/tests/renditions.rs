@@ -4,8 +4,8 @@
 use codec::{OpusEncoder, OpusEncoderConfig};
 use hub::{Hub, Item, Limits, PathName, Publisher, PublisherInfo, ReaderInfo, Start};
 use media::{
-    AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, OpusParams, Track, TrackId, TrackSet,
-    UnitKind,
+    AccessUnit, Av1Params, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, OpusParams, Track, TrackId,
+    TrackSet, UnitKind,
 };
 use relay::Clock;
 use relay::listen::{ListenError, Listener, Listening, Sound};
@@ -103,6 +103,41 @@ async fn everybody_gets_sound_that_plays() {
         assert!(units.iter().all(|u| u.params.codec() == want), "{path} {sound:?}");
         assert!(units.windows(2).all(|pair| pair[0].dts < pair[1].dts), "times rise");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pictures_that_cannot_be_taken_are_left_out_and_told() {
+    let (hub, listening) = world();
+    let mut speaker = Speaker::new(publish(&hub, "doctorStream"));
+    let sequence = [0x0a, 0x0b, 0, 0, 0, 4, 0x3c, 0xff, 0xbc, 2, 0xf8, 0, 0x40];
+    let params = Arc::new(CodecParams::Av1(Av1Params::from_obus(&sequence).unwrap()));
+    let picture = Track { id: TrackId(0), clock: ClockRate::VIDEO, params: Arc::clone(&params) };
+    let sound = hub.tracks(&name("doctorStream")).unwrap().get(SOUND).unwrap().clone();
+    speaker.publisher.set_tracks(TrackSet::new([picture, sound]));
+    let zero = MediaTime::new(0, ClockRate::VIDEO);
+    let key = AccessUnit {
+        track: TrackId(0),
+        dts: zero,
+        pts: zero,
+        duration: None,
+        kind: UnitKind::Key,
+        captured: None,
+        params,
+        payload: vec![0x32, 2, 0x10, 1].into(),
+    };
+    speaker.publisher.write(key, MonoTime::default());
+    let mut legacy = listen(&listening, "doctorStream", Sound::Opus).await.unwrap();
+    let (_, units) = hear(&mut legacy, &mut speaker, 5).await;
+    assert!(units.iter().all(|unit| !unit.is_video()));
+    let told = |hub: &Hub| hub.path(&name("doctorStream")).unwrap().readers[0].skipped_tracks.clone();
+    let codecs: Vec<_> = told(&hub).into_iter().map(|track| track.codec).collect();
+    assert_eq!(codecs, ["AV1"]);
+    drop(legacy);
+    let modern = listen(&listening, "doctorStream", Sound::Opus).await.unwrap();
+    let mut modern = modern.with_pictures([Codec::Av1]);
+    let (_, units) = hear(&mut modern, &mut speaker, 5).await;
+    assert!(units.iter().any(AccessUnit::is_video));
+    assert!(told(&hub).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

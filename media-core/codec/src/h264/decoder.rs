@@ -146,10 +146,10 @@ pub(crate) mod tests {
     use crate::h264::{EncoderConfig, H264Encoder};
     use crate::scale::tests::{moving_card, psnr};
     use bytes::Bytes;
-    use media::{AnnexB, ClockRate, H264Entrance, H264Unit, TrackId};
+    use media::{AnnexB, ClockRate, H264Entrance, TrackId, VideoUnit};
     use std::process::Command;
 
-    pub(crate) fn unit_of(unit: &H264Unit, n: i64) -> AccessUnit {
+    pub(crate) fn unit_of(unit: &VideoUnit, n: i64) -> AccessUnit {
         let at = MediaTime::new(n * 3000, ClockRate::VIDEO);
         AccessUnit {
             track: TrackId(0),

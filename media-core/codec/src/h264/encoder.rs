@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use crate::CodecError;
-use media::{AnnexB, H264Entrance, H264Unit, Picture};
+use media::{AnnexB, H264Entrance, Picture, VideoUnit};
 use openh264::OpenH264API;
 use openh264::encoder::{
     BitRate, Encoder, FrameRate, FrameType, IntraFramePeriod, Profile, RateControlMode, UsageType, VuiConfig,
@@ -76,7 +76,7 @@ impl H264Encoder {
     ///
     /// # Errors
     /// [`CodecError`] where the library refuses; the next picture may be tried.
-    pub fn encode(&mut self, picture: &Picture, force_idr: bool) -> Result<Option<H264Unit>, CodecError> {
+    pub fn encode(&mut self, picture: &Picture, force_idr: bool) -> Result<Option<VideoUnit>, CodecError> {
         if (picture.width(), picture.height()) != (self.config.width, self.config.height) {
             let config = EncoderConfig { width: picture.width(), height: picture.height(), ..self.config };
             self.encoder = open(&config)?;
@@ -180,11 +180,11 @@ mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
-    fn encode_all(encoder: &mut H264Encoder, size: (u32, u32), frames: std::ops::Range<u32>) -> Vec<H264Unit> {
+    fn encode_all(encoder: &mut H264Encoder, size: (u32, u32), frames: std::ops::Range<u32>) -> Vec<VideoUnit> {
         frames.map(|n| encoder.encode(&moving_card(size.0, size.1, n), false).unwrap().expect("a unit")).collect()
     }
 
-    fn bits_per_second(units: &[H264Unit], fps: u32) -> f64 {
+    fn bits_per_second(units: &[VideoUnit], fps: u32) -> f64 {
         let bytes: usize = units.iter().map(|u| u.payload.len()).sum();
         bytes as f64 * 8.0 * f64::from(fps) / units.len() as f64
     }
@@ -245,7 +245,7 @@ mod tests {
         encoder.set_bitrate(300_000).unwrap();
         let turned = encoder.encode(&moving_card(240, 320, 3), false).unwrap().unwrap();
         assert_eq!(turned.kind, UnitKind::Key);
-        let size = |unit: &H264Unit| match &*unit.params {
+        let size = |unit: &VideoUnit| match &*unit.params {
             CodecParams::H264(p) => (p.width(), p.height(), p.reorder()),
             _ => panic!("H.264"),
         };

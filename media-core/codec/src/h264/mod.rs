@@ -10,6 +10,6 @@ pub use encoder::{EncoderConfig, H264Encoder};
 
 /// The Annex B bytes of one unit, as a seed for the fuzzers.
 #[cfg(test)]
-pub(crate) fn unit_for_fuzz(unit: &media::H264Unit) -> Vec<u8> {
+pub(crate) fn unit_for_fuzz(unit: &media::VideoUnit) -> Vec<u8> {
     decoder::tests::unit_of(unit, 0).annex_b()
 }

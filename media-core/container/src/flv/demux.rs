@@ -2,12 +2,12 @@
 //!
 //! Not here: the timeline's repair (`hub`), which tracks a path takes (`relay`).
 
-use super::{AudioCodec, AudioTag, FlvError, Metadata, TagKind, VideoTag};
-use crate::avc::AvcEntrance;
+use super::{AudioCodec, AudioTag, FlvError, Metadata, TagKind, VideoCodec, VideoTag};
+use crate::entrance::VideoEntrance;
 use bytes::Bytes;
 use media::{
-    AacError, AacParams, AccessUnit, ClockRate, CodecParams, H264Error, MediaTime, MpegAudioHeader, OpusParams, Track,
-    TrackId, UnitKind, Unwrapper, opus_packet_samples,
+    AacError, AacParams, AccessUnit, ClockRate, CodecParams, MediaTime, MpegAudioHeader, OpusParams, Track, TrackId,
+    UnitKind, Unwrapper, VideoUnit, opus_packet_samples,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -50,7 +50,8 @@ impl Events {
 #[derive(Debug)]
 pub struct Demuxer {
     clock: Unwrapper<32>,
-    entrance: AvcEntrance,
+    /// Of the codec that was announced last, or came first.
+    entrance: Option<VideoEntrance>,
     video: Option<Arc<CodecParams>>,
     audio: Option<Arc<CodecParams>>,
     dropped: u64,
@@ -74,14 +75,7 @@ impl Demuxer {
 
     /// A demuxer that knows no track yet.
     pub fn new() -> Self {
-        Self {
-            clock: Unwrapper::new(),
-            entrance: AvcEntrance::new(),
-            video: None,
-            audio: None,
-            dropped: 0,
-            skipped: Vec::new(),
-        }
+        Self { clock: Unwrapper::new(), entrance: None, video: None, audio: None, dropped: 0, skipped: Vec::new() }
     }
 
     /// Takes the body of one tag or RTMP message. `timestamp_ms` is the message's own time, wrapping at 32 bits.
@@ -110,21 +104,17 @@ impl Demuxer {
 
     fn video(&mut self, timestamp_ms: u32, tag: VideoTag) -> Result<Events, FlvError> {
         match tag {
-            VideoTag::SequenceStart(record) => {
-                let params = self.entrance.configure(&record)?;
-                Ok(self.announce_video(&params).map(Events::one).unwrap_or_default())
+            VideoTag::SequenceStart(codec, record) => {
+                if self.entrance.as_ref().is_none_or(|entrance| entrance.codec() != codec.codec()) {
+                    self.entrance = VideoEntrance::new(codec.codec());
+                }
+                let Some(entrance) = &mut self.entrance else { return Ok(Events::default()) };
+                let params = entrance.configure(&record, None)?;
+                Ok(params.and_then(|params| self.announce_video(&params)).map(Events::one).unwrap_or_default())
             }
-            VideoTag::Frame { composition, data, .. } => {
+            VideoTag::Frame { codec, composition, data, .. } => {
                 let dts = self.time(timestamp_ms);
-                let unit = match self.entrance.unit(&data) {
-                    Ok(Some(unit)) => unit,
-                    Ok(None) => return Ok(Events::default()),
-                    Err(H264Error::NoParams) => {
-                        self.dropped += 1;
-                        return Ok(Events::default());
-                    }
-                    Err(error) => return Err(error.into()),
-                };
+                let Some(unit) = self.picture(codec, &data)? else { return Ok(Events::default()) };
                 let first = self.announce_video(&unit.params);
                 let second = Some(Event::Unit(AccessUnit {
                     track: Self::VIDEO,
@@ -138,8 +128,27 @@ impl Demuxer {
                 }));
                 Ok(Events { first, second })
             }
-            VideoTag::SequenceEnd | VideoTag::Silent => Ok(Events::default()),
+            VideoTag::SequenceEnd(_) | VideoTag::Silent => Ok(Events::default()),
             VideoTag::Unsupported(name) => Ok(self.skip(name)),
+        }
+    }
+
+    /// The picture in canonical form; `None` where there is none, or nothing to decode it with.
+    fn picture(&mut self, codec: VideoCodec, data: &Bytes) -> Result<Option<VideoUnit>, FlvError> {
+        if self.entrance.is_none() {
+            // Some encoders send no header: parameters may come in band.
+            self.entrance = VideoEntrance::new(codec.codec());
+        }
+        let Some(entrance) = self.entrance.as_mut().filter(|entrance| entrance.codec() == codec.codec()) else {
+            self.dropped += 1;
+            return Ok(None);
+        };
+        match entrance.unit(data) {
+            Err(error) if error.is_early() => {
+                self.dropped += 1;
+                Ok(None)
+            }
+            unit => Ok(unit?),
         }
     }
 
@@ -258,7 +267,7 @@ impl Demuxer {
 mod tests {
     use super::*;
     use crate::flv::Signalling;
-    use crate::testing::{PPS, SPS, aac, h264, other_h264};
+    use crate::testing::{PPS, SPS, VP9_KEY, aac, av1, h264, h265, other_h264, vp9};
     use media::{H264Params, append_length_prefixed};
 
     #[test]
@@ -291,7 +300,7 @@ mod tests {
     }
 
     fn start(params: &H264Params) -> Vec<u8> {
-        body(VideoTag::SequenceStart(params.avcc().into()))
+        body(VideoTag::SequenceStart(VideoCodec::Avc, params.avcc().into()))
     }
 
     fn body(tag: VideoTag) -> Vec<u8> {
@@ -302,7 +311,7 @@ mod tests {
     fn frame(nals: &[&[u8]], composition: i32) -> Vec<u8> {
         let mut data = Vec::new();
         nals.iter().for_each(|nal| append_length_prefixed(&mut data, nal));
-        body(VideoTag::Frame { kind: UnitKind::Key, composition, data: data.into() })
+        body(VideoTag::Frame { codec: VideoCodec::Avc, kind: UnitKind::Key, composition, data: data.into() })
     }
 
     const IDR: &[&[u8]] = &[&[0x65, 1]];
@@ -363,15 +372,55 @@ mod tests {
     #[test]
     fn what_is_not_carried_has_a_name_and_ends_nothing() {
         let mut d = Demuxer::new();
-        assert_eq!(push(&mut d, TagKind::Video, 0, b"\x90hvc1\x01"), ["skipped H265"]);
-        assert_eq!(push(&mut d, TagKind::Video, 40, b"\x91hvc1\0\0\0\x01"), NONE);
+        assert_eq!(push(&mut d, TagKind::Video, 0, b"\x90vp08\x01"), ["skipped VP8"]);
+        assert_eq!(push(&mut d, TagKind::Video, 40, b"\x91vp08\0\0\0\x01"), NONE);
         assert_eq!(push(&mut d, TagKind::Audio, 0, &[0xB2, 1]), ["skipped Speex"]);
         assert_eq!(push(&mut d, TagKind::Audio, 0, &[0xAF, 0, 0x20, 0, 0]), ["skipped MPEG-4 Audio object type 4"]);
-        assert_eq!(d.skipped_tracks(), ["H265", "Speex", "MPEG-4 Audio object type 4"]);
+        assert_eq!(d.skipped_tracks(), ["VP8", "Speex", "MPEG-4 Audio object type 4"]);
         for i in 0..20_u8 {
             push(&mut d, TagKind::Video, 0, &[0x90, b'x', b'x', b'x', b'a' + i]);
         }
         assert_eq!(d.skipped_tracks().len(), MAX_SKIPPED);
+    }
+
+    #[test]
+    fn h265_as_phones_send_it_and_by_four_cc() {
+        let record = h265().hvcc();
+        let mut d = Demuxer::new();
+        let legacy = |header: [u8; 5], data: &[u8]| [&header[..], data].concat();
+        assert_eq!(push(&mut d, TagKind::Video, 0, &legacy([0x1C, 0, 0, 0, 0], &record)), ["track 0 hvc1.1.6.L60.90"]);
+        let key = legacy([0x1C, 1, 0, 0, 80], &[0, 0, 0, 3, 0x28, 1, 9]);
+        assert_eq!(push(&mut d, TagKind::Video, 0, &key), ["Key 0 +80"]);
+        // A clean random access picture in a tag that says delta: the picture decides.
+        let clean = legacy([0x2C, 1, 0, 0, 0], &[0, 0, 0, 3, 0x2A, 1, 9]);
+        assert_eq!(push(&mut d, TagKind::Video, 40, &clean), ["Key 40 +0"]);
+        assert_eq!(push(&mut d, TagKind::Video, 80, b"\xa3hvc1\0\0\0\x03\x02\x01\x09"), ["Delta 80 +0"]);
+        // The codec changes with its header, and not without.
+        assert_eq!(push(&mut d, TagKind::Video, 120, &frame(IDR, 0)), NONE);
+        assert_eq!(d.dropped(), 1);
+        assert_eq!(push(&mut d, TagKind::Video, 120, &start(&h264())), ["track 0 avc1.42c00d"]);
+        assert_eq!(push(&mut d, TagKind::Video, 120, &frame(IDR, 0)), ["Key 120 +0"]);
+        let error = d.push(TagKind::Video, 0, &Bytes::from_static(b"\x90hvc1\x01")).unwrap_err();
+        assert_eq!(error.to_string(), "H.265: HEVC configuration record ends at byte 21");
+    }
+
+    #[test]
+    fn av1_and_vp9_as_ffmpeg_sends_them() {
+        let mut d = Demuxer::new();
+        let record = [&b"\x90av01"[..], &av1().av1c()].concat();
+        assert_eq!(push(&mut d, TagKind::Video, 0, &record), ["track 0 av01.0.00M.08"]);
+        let event = d.push(TagKind::Video, 0, &Bytes::from_static(b"\x91av01\x12\0\x32\x02\x10\x01")).unwrap().next();
+        let Some(Event::Unit(unit)) = event else { panic!("a unit, not {event:?}") };
+        assert_eq!((unit.kind, &unit.payload[..]), (UnitKind::Key, &[0x32, 2, 0x10, 1][..]));
+        // VP9's record does not say the size: the first key picture does.
+        let mut d = Demuxer::new();
+        let record = [&b"\x90vp09"[..], &vp9().vpcc()].concat();
+        assert_eq!(push(&mut d, TagKind::Video, 0, &record), NONE);
+        assert_eq!(push(&mut d, TagKind::Video, 0, b"\xa1vp09\x86\0"), NONE);
+        let key = [&b"\x91vp09"[..], VP9_KEY].concat();
+        assert_eq!(push(&mut d, TagKind::Video, 5, &key), ["track 0 vp09.00.20.08", "Key 5 +0"]);
+        assert_eq!(push(&mut d, TagKind::Video, 45, b"\xa1vp09\x86\0"), ["Delta 45 +0"]);
+        assert_eq!(d.dropped(), 1);
     }
 
     #[test]

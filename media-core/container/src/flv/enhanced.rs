@@ -85,9 +85,6 @@ pub(super) fn packet(side: Side, mut packet_type: u8, fields: &mut Fields<'_>) -
 /// A FourCC for people; bytes that do not print become dots.
 pub(super) fn name(four_cc: [u8; 4]) -> Cow<'static, str> {
     match &four_cc {
-        b"hvc1" => "H265".into(),
-        b"av01" => "AV1".into(),
-        b"vp09" => "VP9".into(),
         b"vp08" => "VP8".into(),
         b"vvc1" => "H266".into(),
         b".mp3" => "MPEG-1/2 Audio".into(),

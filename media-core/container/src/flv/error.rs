@@ -1,6 +1,7 @@
 //! What FLV bytes can get wrong. A codec that is merely not carried here is no error: it is skipped by name.
 
-use media::{AacError, H264Error, OpusError, amf0};
+use crate::VideoError;
+use media::{AacError, OpusError, amf0};
 use thiserror::Error;
 
 /// A broken tag or file.
@@ -15,9 +16,9 @@ pub enum FlvError {
     /// More nested modifiers than the format can mean.
     #[error("more than {} ModEx prefixes", super::enhanced::MAX_MOD_EX)]
     TooManyModifiers,
-    /// H.264: configuration record or NAL units.
-    #[error("H.264: {0}")]
-    H264(#[from] H264Error),
+    /// A picture, or what it decodes with.
+    #[error(transparent)]
+    Video(#[from] VideoError),
     /// AAC configuration.
     #[error("AAC: {0}")]
     Aac(#[from] AacError),

@@ -3,6 +3,7 @@
 //! Not here: AMF0 (`media::amf0`). Nothing that is decoded depends on this: it is for players that size their window, and
 //! for guessing which tracks will come.
 
+use super::VideoCodec;
 use media::amf0::{self, Value};
 use media::{AacParams, CodecParams, MediaKind, TrackSet};
 
@@ -50,11 +51,13 @@ impl Metadata {
     /// What these parameters say.
     pub(super) fn from_params(video: Option<&CodecParams>, audio: Option<&CodecParams>) -> Self {
         let mut data = Self { encoder: Some("Visavis".to_owned()), ..Self::default() };
-        if let Some(CodecParams::H264(params)) = video {
-            data.width = Some(params.width());
-            data.height = Some(params.height());
+        if let Some(params) = video {
+            (data.width, data.height) = params.size().unzip();
             data.frame_rate = params.frame_rate();
-            data.video_codec = Some(AVC);
+            data.video_codec = VideoCodec::of(params.codec()).map(|codec| match codec {
+                VideoCodec::Avc => AVC,
+                newer => u32::from_be_bytes(newer.four_cc()),
+            });
         }
         match audio {
             Some(CodecParams::Aac(params)) => data.describe_aac(params),
@@ -170,7 +173,7 @@ fn shifted(error: amf0::Error, by: usize) -> amf0::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{av, opus};
+    use crate::testing::{av, h265, opus};
 
     #[test]
     fn says_what_players_need() {
@@ -180,6 +183,8 @@ mod tests {
         assert_eq!((data.audio_codec, data.audio_sample_rate, data.stereo), (Some(10), Some(48_000), Some(true)));
         assert_eq!(Metadata::parse(&data.script_data()), Ok(Some(data.clone())));
         assert_eq!(Metadata::parse(&data.set_data_frame()), Ok(Some(data)));
+        let hevc = Metadata::from_params(Some(&CodecParams::H265(h265())), None);
+        assert_eq!((hevc.height, hevc.video_codec), (Some(240), Some(u32::from_be_bytes(*b"hvc1"))));
         let opus = Metadata::from_tracks(&TrackSet::new([opus()]));
         assert_eq!((opus.audio_codec, opus.video_codec), (Some(0x4F70_7573), None));
     }

@@ -19,7 +19,7 @@ pub use error::FlvError;
 pub use file::{FileReader, Tag, file_header, tag, tag_header, tag_trailer};
 pub use metadata::Metadata;
 pub use mux::{Message, Messages, Muxer, SmallHeader};
-pub use video::VideoTag;
+pub use video::{VideoCodec, VideoTag};
 
 /// What a tag carries; the numbers are RTMP's message types too (Adobe FLV 10.1 §E.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +59,7 @@ pub enum Signalling {
     /// Codec numbers of 2008: what every peer understands, AVC and AAC only.
     #[default]
     Legacy,
-    /// FourCC (Enhanced RTMP): also Opus. Only to peers that said so (`fourCcList` in `connect`).
+    /// FourCC (Enhanced RTMP): also H.265, AV1, VP9 and Opus. Only to peers that said so (`fourCcList` in `connect`).
     Enhanced,
 }
 

@@ -2,13 +2,15 @@
 //!
 //! Not here: which units a reader gets and when it skips (`hub`, `relay`), chunks (`proto::rtmp`).
 
-use super::{AudioCodec, AudioTag, MAX_BODY, Metadata, Signalling, TagKind, VideoTag, tag_header, tag_trailer};
+use super::{
+    AudioCodec, AudioTag, MAX_BODY, Metadata, Signalling, TagKind, VideoCodec, VideoTag, tag_header, tag_trailer,
+};
 use bytes::Bytes;
 use media::{AccessUnit, Codec, CodecParams, MediaKind, MediaTime, Track, TrackId, TrackSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The bytes before a payload, on the stack. Longest is FourCC with composition time: 8.
+/// The bytes before a payload, on the stack. Longest is FourCC with composition time: 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SmallHeader {
     bytes: [u8; 16],
@@ -123,10 +125,11 @@ impl Muxer {
         self.frame_rate = frame_rate;
     }
 
-    /// Takes the path's tracks: the first picture, and the first sound this reader can play (AAC before Opus). Answers
+    /// Takes the path's tracks: the first picture and the first sound this reader can play (AAC before Opus). Answers
     /// metadata and the headers of new or changed tracks; nothing where nothing changed.
     pub fn announce(&mut self, tracks: &TrackSet) -> Vec<Message> {
-        let video = tracks.first(MediaKind::Video);
+        let plays = |codec| codec == Codec::H264 || self.signalling == Signalling::Enhanced;
+        let video = tracks.iter().find(|track| track.kind() == MediaKind::Video && plays(track.codec()));
         let sound = |codec| tracks.iter().find(|track| track.codec() == codec);
         let opus = || sound(Codec::Opus).filter(|_| self.signalling == Signalling::Enhanced);
         let audio = sound(Codec::Aac).or_else(opus);
@@ -191,10 +194,10 @@ impl Muxer {
         }
         let composition = if unit.pts == unit.dts { 0 } else { to_i32(relative(unit.pts).saturating_sub(time)) };
         *frame = match unit.params.codec() {
-            Codec::H264 => {
-                let tag = VideoTag::Frame { kind: unit.kind, composition, data: unit.payload.clone() };
-                message(TagKind::Video, time, tag.write(Signalling::Legacy))
-            }
+            Codec::H264 => picture(VideoCodec::Avc, time, composition, unit),
+            Codec::H265 => picture(VideoCodec::Hevc, time, composition, unit),
+            Codec::Av1 => picture(VideoCodec::Av1, time, 0, unit),
+            Codec::Vp9 => picture(VideoCodec::Vp9, time, 0, unit),
             Codec::Aac => audio_message(time, &AudioTag::Frame(AudioCodec::Aac, unit.payload.clone())),
             Codec::Opus => audio_message(time, &AudioTag::Frame(AudioCodec::Opus, unit.payload.clone())),
             // Never announced: their listeners get AAC.
@@ -209,7 +212,8 @@ impl Muxer {
     /// The end of the picture's sequence: what a player is told when the stream is over. `None` without a picture.
     pub fn end(&self) -> Option<Message> {
         let lane = self.video.as_ref()?;
-        message(TagKind::Video, lane.last, VideoTag::SequenceEnd.write(Signalling::Legacy))
+        let codec = VideoCodec::of(lane.params.codec())?;
+        message(TagKind::Video, lane.last, VideoTag::SequenceEnd(codec).write(Signalling::Legacy))
     }
 
     /// Where the reader is now.
@@ -230,11 +234,14 @@ impl Muxer {
 
 impl Lane {
     fn sequence_start(&self) -> Option<Message> {
+        let picture = |codec, record| {
+            message(TagKind::Video, self.last, VideoTag::SequenceStart(codec, record).write(Signalling::Legacy))
+        };
         match &*self.params {
-            CodecParams::H264(params) => {
-                let tag = VideoTag::SequenceStart(params.avcc().into());
-                message(TagKind::Video, self.last, tag.write(Signalling::Legacy))
-            }
+            CodecParams::H264(params) => picture(VideoCodec::Avc, params.avcc().into()),
+            CodecParams::H265(params) => picture(VideoCodec::Hevc, params.hvcc().into()),
+            CodecParams::Av1(params) => picture(VideoCodec::Av1, params.av1c().into()),
+            CodecParams::Vp9(params) => picture(VideoCodec::Vp9, Bytes::copy_from_slice(&params.vpcc())),
             CodecParams::Aac(params) => {
                 audio_message(self.last, &AudioTag::SequenceStart(AudioCodec::Aac, params.config().clone()))
             }
@@ -267,9 +274,14 @@ fn take_track(lane: &mut Option<Lane>, track: Option<&Track>, position: i64) -> 
 /// What metadata says of these parameters.
 fn described(params: &CodecParams) -> (u32, u32) {
     match params {
-        CodecParams::H264(params) => (params.width(), params.height()),
+        picture if picture.codec().kind() == MediaKind::Video => picture.size().unwrap_or_default(),
         sound => sound.sound().map_or((0, 0), |(rate, channels)| (rate, u32::from(channels))),
     }
+}
+
+fn picture(codec: VideoCodec, time: i64, composition: i32, unit: &AccessUnit) -> Option<Message> {
+    let tag = VideoTag::Frame { codec, kind: unit.kind, composition, data: unit.payload.clone() };
+    message(TagKind::Video, time, tag.write(Signalling::Legacy))
 }
 
 fn audio_message(time: i64, tag: &AudioTag) -> Option<Message> {
@@ -298,7 +310,7 @@ fn to_i32(value: i64) -> i32 {
 mod tests {
     use super::*;
     use crate::flv::{Demuxer, Event};
-    use crate::testing::{av, h264, opus, other_h264, track, unit};
+    use crate::testing::{av, h264, newer_codecs, opus, other_h264, track, unit};
     use media::{ClockRate, UnitKind};
     use proptest::prelude::*;
 
@@ -383,6 +395,35 @@ mod tests {
         let mut muxer = Muxer::new(Signalling::Enhanced);
         muxer.announce(&both);
         assert!(muxer.carries(TrackId(1)) && !muxer.carries(TrackId(5)));
+    }
+
+    #[test]
+    fn newer_codecs_only_where_they_are_understood() {
+        for (track, key, delta) in newer_codecs() {
+            let tracks = TrackSet::new([track.clone()]);
+            let mut muxer = Muxer::new(Signalling::Legacy);
+            assert_eq!(muxer.announce(&tracks), []);
+            assert!(!muxer.carries(track.id));
+            let (mut muxer, mut demuxer) = (Muxer::new(Signalling::Enhanced), Demuxer::new());
+            let mut messages = muxer.announce(&tracks);
+            assert_eq!(messages.len(), 2);
+            for (kind, at, payload) in [(UnitKind::Key, 0, &key), (UnitKind::Delta, 3600, &delta)] {
+                let unit = AccessUnit { payload: payload.clone(), ..unit(&track, kind, at, at, &[]) };
+                messages.extend(muxer.write(&unit));
+            }
+            messages.extend(muxer.end());
+            let heard: Vec<_> = messages
+                .iter()
+                .flat_map(|message| demuxer.push(message.kind, message.timestamp, &message.body()).unwrap())
+                .filter_map(|event| match event {
+                    Event::Unit(unit) => Some((unit.kind, unit.dts.ticks(), unit.payload, unit.params)),
+                    _ => None,
+                })
+                .collect();
+            let params = track.params;
+            let want = [(UnitKind::Key, 0, key, Arc::clone(&params)), (UnitKind::Delta, 40, delta, params)];
+            assert_eq!(heard, want);
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@
 use super::boxes::{BoxAt, Boxes, find};
 use super::init::timescale;
 use super::{Fmp4Error, MAX_SAMPLES};
-use crate::avc::AvcEntrance;
+use crate::entrance::VideoEntrance;
 use bytes::Bytes;
 use media::{
-    AacError, AacParams, AccessUnit, ClockRate, CodecParams, MediaTime, OpusParams, Track, TrackId, TrackSet, UnitKind,
+    AacError, AacParams, AccessUnit, ClockRate, Codec, CodecParams, MediaTime, OpusParams, Track, TrackId, TrackSet,
+    UnitKind,
 };
 use mp4_atom::{Dops, Mdhd, Tfdt, Tfhd, Tkhd, Trex, Trun, esds::Esds};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ struct Lane {
     file_id: u32,
     track: Track,
     /// Pictures go through it; sound needs none.
-    entrance: Option<AvcEntrance>,
+    entrance: Option<VideoEntrance>,
     default_duration: u32,
     default_size: u32,
     /// Where a fragment without `tfdt` begins.
@@ -192,11 +193,13 @@ impl Lane {
         let entry = stsd.children_after(8).next().ok_or(Fmp4Error::Missing("sample entry"))??;
         let mut entrance = None;
         let params = match &entry.kind {
-            b"avc1" | b"avc3" => {
-                let avcc = find(entry.children_after(VISUAL_ENTRY), b"avcC")?.ok_or(Fmp4Error::Missing("avcC"))?;
-                let record = init.slice(avcc.body_at..avcc.body_at + avcc.body.len());
-                entrance.insert(AvcEntrance::new()).configure(&record)?
-            }
+            b"avc1" | b"avc3" => picture(init, &entry, Codec::H264, "avcC", &mut entrance)?,
+            b"hvc1" | b"hev1" => picture(init, &entry, Codec::H265, "hvcC", &mut entrance)?,
+            b"vp09" => picture(init, &entry, Codec::Vp9, "vpcC", &mut entrance)?,
+            b"av01" => match picture(init, &entry, Codec::Av1, "av1C", &mut entrance) {
+                Err(Fmp4Error::Missing(_)) => return Ok(Err("AV1 without a sequence header".into())),
+                params => params?,
+            },
             b"mp4a" => match aac(&entry)? {
                 Ok(params) => Arc::new(CodecParams::Aac(params)),
                 Err(name) => return Ok(Err(name)),
@@ -269,7 +272,7 @@ impl Lane {
             None => (UnitKind::Audio, Arc::clone(&self.track.params), payload),
             Some(entrance) => {
                 let Some(unit) = entrance.unit(&payload)? else { return Ok(None) };
-                // The NAL units say where decoding can start; sample flags are what some program thought of them.
+                // The pictures say where decoding can start; sample flags are what some program thought of them.
                 (unit.kind, unit.params, unit.payload)
             }
         };
@@ -301,6 +304,26 @@ fn track_defaults(moov: &BoxAt<'_>) -> Result<Vec<Trex>, Fmp4Error> {
         }
     }
     Ok(defaults)
+}
+
+/// What a picture's sample entry says, and where its samples enter.
+fn picture(
+    init: &Bytes,
+    entry: &BoxAt<'_>,
+    codec: Codec,
+    kind: &'static str,
+    entrance: &mut Option<VideoEntrance>,
+) -> Result<Arc<CodecParams>, Fmp4Error> {
+    let missing = Fmp4Error::Missing(kind);
+    let Ok(four) = kind.as_bytes().try_into() else { return Err(missing) };
+    let found = find(entry.children_after(VISUAL_ENTRY), four)?.ok_or(missing.clone())?;
+    let record = init.slice(found.body_at..found.body_at + found.body.len());
+    let size = entry
+        .body
+        .get(24..28)
+        .map(|s| (u32::from(s[0]) << 8 | u32::from(s[1]), u32::from(s[2]) << 8 | u32::from(s[3])));
+    *entrance = VideoEntrance::new(codec);
+    entrance.as_mut().ok_or(missing.clone())?.configure(&record, size)?.ok_or(missing)
 }
 
 /// AAC out of an `mp4a` entry, or the name of what it is instead. QuickTime hides the `esds` in a `wave`.
@@ -337,7 +360,7 @@ fn aac(entry: &BoxAt<'_>) -> Result<Result<AacParams, String>, Fmp4Error> {
 mod tests {
     use super::*;
     use crate::fmp4::{FragmentWriter, init_segment};
-    use crate::testing::{av, h264, opus, track, unit};
+    use crate::testing::{av, h264, newer_codecs, opus, track, unit};
     use proptest::prelude::*;
 
     #[test]
@@ -358,6 +381,23 @@ mod tests {
         let he = AacParams::parse(Bytes::from_static(&[0x2B, 0x11, 0x88, 0x00])).unwrap();
         check(TrackSet::new([track(0, he.rate(), CodecParams::Aac(he))]));
         assert_eq!(init_segment(&TrackSet::default()), Err(Fmp4Error::NoTracks));
+    }
+
+    #[test]
+    fn newer_codecs_round_trip() {
+        for (track, key, delta) in newer_codecs() {
+            let tracks = TrackSet::new([track.clone()]);
+            let mut writer = FragmentWriter::new(&tracks, MediaTime::new(0, ClockRate::MILLI)).unwrap();
+            let mut file = writer.init().to_vec();
+            for (kind, at, payload) in [(UnitKind::Key, 0, &key), (UnitKind::Delta, 3000, &delta)] {
+                writer.push(&AccessUnit { payload: payload.clone(), ..unit(&track, kind, at, at, &[]) }).unwrap();
+            }
+            file.extend_from_slice(&writer.cut().unwrap().unwrap().bytes);
+            let (read_tracks, units) = read(&file.into()).unwrap();
+            assert_eq!(read_tracks, tracks);
+            let got: Vec<_> = units.into_iter().map(|u| (u.kind, u.dts.ticks(), u.payload)).collect();
+            assert_eq!(got, [(UnitKind::Key, 0, key), (UnitKind::Delta, 3000, delta)]);
+        }
     }
 
     #[test]

@@ -226,11 +226,11 @@ impl FragmentWriter {
 impl Lane {
     fn new(track: TrackId, params: &Arc<CodecParams>) -> Self {
         let interval = match &**params {
-            CodecParams::H264(params) => params.frame_rate().map_or(USUAL_INTERVAL, |rate| (90_000.0 / rate) as i64),
             CodecParams::Aac(params) => i64::from(params.frame_samples()),
             CodecParams::Opus(_) => 960,
             CodecParams::MpegAudio(params) => i64::from(params.frame_samples),
             CodecParams::G711(params) => i64::from(params.rate.hz()) / 50,
+            picture => picture.frame_rate().map_or(USUAL_INTERVAL, |rate| (90_000.0 / rate) as i64),
         };
         Self {
             track,
@@ -254,11 +254,11 @@ impl Lane {
     fn push(&mut self, unit: &AccessUnit, origin: MediaTime) {
         let ticks = |time: MediaTime| time.rescale(self.clock).minus(origin).ticks();
         let duration = match &*self.params {
-            CodecParams::H264(_) => unit.duration.map(|duration| duration.rescale(self.clock).ticks()),
             CodecParams::Aac(params) => Some(i64::from(params.frame_samples())),
             CodecParams::Opus(_) => opus_packet_samples(&unit.payload).ok().map(i64::from),
             CodecParams::MpegAudio(params) => Some(i64::from(params.frame_samples)),
             CodecParams::G711(params) => i64::try_from(params.samples(unit.payload.len())).ok(),
+            _picture => unit.duration.map(|duration| duration.rescale(self.clock).ticks()),
         };
         let dts = ticks(unit.dts).max(0);
         let step = self.last.replace(dts).map_or(0, |last| dts.saturating_sub(last));

@@ -1,14 +1,14 @@
 //! The init segment: `ftyp` and `moov` without samples.
 //!
-//! Not here: fragments (`fragment`), the contents of avcC, AudioSpecificConfig and OpusHead (`media`).
+//! Not here: fragments (`fragment`), the contents of avcC, hvcC, av1C, vpcC, AudioSpecificConfig and OpusHead (`media`).
 
 use super::{Fmp4Error, NON_SYNC, SYNC};
 use bytes::Bytes;
-use media::{AacParams, ClockRate, CodecParams, H264Params, MediaKind, OpusParams, Track, TrackSet};
+use media::{AacParams, ClockRate, CodecParams, MediaKind, OpusParams, Track, TrackSet};
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, Esds, SLConfig};
 use mp4_atom::{
-    Atom, Audio, Avc1, Avcc, Codec, Dinf, Dops, Dref, Encode, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex,
-    Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Atom, Audio, Av01, Avc1, Codec, Dinf, Dops, Dref, Encode, FourCC, Ftyp, Hdlr, Hvc1, Mdhd, Mdia, Minf, Moov, Mp4a,
+    Mvex, Mvhd, Opus, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd, Vp09,
 };
 
 /// `ftyp` and `moov` for `tracks`, in their order; track ids count from 1. One track makes a CMAF header.
@@ -28,11 +28,11 @@ pub fn init_segment(tracks: &TrackSet) -> Result<Bytes, Fmp4Error> {
 /// The clock of a track in the file: 90 kHz for pictures, the sample rate for sound.
 pub(super) fn timescale(params: &CodecParams) -> ClockRate {
     match params {
-        CodecParams::H264(_) => ClockRate::VIDEO,
         CodecParams::Aac(params) => params.rate(),
         CodecParams::Opus(_) => ClockRate::AUDIO_48K,
         CodecParams::G711(params) => params.rate,
         CodecParams::MpegAudio(params) => params.rate,
+        CodecParams::H264(_) | CodecParams::H265(_) | CodecParams::Av1(_) | CodecParams::Vp9(_) => ClockRate::VIDEO,
     }
 }
 
@@ -88,18 +88,30 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
         MediaKind::Audio => (b"soun", "sound"),
     };
     let mut tkhd = Tkhd { track_id: id, enabled: true, in_movie: true, ..Tkhd::default() };
-    match &*track.params {
-        CodecParams::H264(params) => {
-            tkhd.width = pixels(params.width()).into();
-            tkhd.height = pixels(params.height()).into();
+    match track.params.size() {
+        Some((width, height)) => {
+            tkhd.width = pixels(width).into();
+            tkhd.height = pixels(height).into();
         }
-        _ => {
+        None => {
             tkhd.volume = 1.into();
             tkhd.alternate_group = 1;
         }
     }
+    let visual = visual(&track.params);
     let codec = match &*track.params {
-        CodecParams::H264(params) => Codec::Avc1(avc1(params)?),
+        CodecParams::H264(params) => {
+            Codec::Avc1(Avc1 { visual, avcc: record("avcC", &params.avcc())?, ..Avc1::default() })
+        }
+        CodecParams::H265(params) => {
+            Codec::Hvc1(Hvc1 { visual, hvcc: record("hvcC", &params.hvcc())?, ..Hvc1::default() })
+        }
+        CodecParams::Av1(params) => {
+            Codec::Av01(Av01 { visual, av1c: record("av1C", &params.av1c())?, ..Av01::default() })
+        }
+        CodecParams::Vp9(params) => {
+            Codec::Vp09(Vp09 { visual, vpcc: record("vpcC", &params.vpcc())?, ..Vp09::default() })
+        }
         CodecParams::Aac(params) => Codec::Mp4a(mp4a(params)),
         CodecParams::Opus(params) => Codec::Opus(opus(*params)),
         CodecParams::G711(_) | CodecParams::MpegAudio(_) => return Err(Fmp4Error::NotCarried(track.codec().label())),
@@ -121,24 +133,19 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
     })
 }
 
-/// Sizes above 16 bits do not pass `H264Params`.
+/// Sizes above 16 bits do not pass the parsers of `media`.
 fn pixels(size: u32) -> u16 {
     u16::try_from(size).unwrap_or(u16::MAX)
 }
 
-fn avc1(params: &H264Params) -> Result<Avc1, Fmp4Error> {
-    let record = params.avcc();
-    let avcc = Avcc::decode_body(&mut &record[..]);
-    Ok(Avc1 {
-        visual: Visual {
-            data_reference_index: 1,
-            width: pixels(params.width()),
-            height: pixels(params.height()),
-            ..Visual::default()
-        },
-        avcc: avcc.map_err(|e| Fmp4Error::Content { kind: "avcC", at: 0, reason: e.to_string() })?,
-        ..Avc1::default()
-    })
+fn visual(params: &CodecParams) -> Visual {
+    let (width, height) = params.size().unwrap_or_default();
+    Visual { data_reference_index: 1, width: pixels(width), height: pixels(height), ..Visual::default() }
+}
+
+/// A configuration record as the box layer wants it.
+fn record<T: Atom>(kind: &'static str, bytes: &[u8]) -> Result<T, Fmp4Error> {
+    T::decode_body(&mut &*bytes).map_err(|e| Fmp4Error::Content { kind, at: 0, reason: e.to_string() })
 }
 
 fn mp4a(params: &AacParams) -> Mp4a {

@@ -12,13 +12,14 @@ pub use demux::{Demuxer, read};
 pub use fragment::{Fragment, FragmentWriter};
 pub use init::init_segment;
 
-use media::{AacError, Codec, H264Error};
+use crate::VideoError;
+use media::{AacError, Codec};
 use thiserror::Error;
 
 /// Is `codec` written? What is not has to be left out of the tracks.
 pub const fn carries(codec: Codec) -> bool {
     match codec {
-        Codec::H264 | Codec::Aac | Codec::Opus => true,
+        Codec::H264 | Codec::H265 | Codec::Av1 | Codec::Vp9 | Codec::Aac | Codec::Opus => true,
         Codec::G711 | Codec::MpegAudio => false,
     }
 }
@@ -57,9 +58,9 @@ pub enum Fmp4Error {
     /// A codec that is not written.
     #[error("{0} is not carried in MP4 here")]
     NotCarried(&'static str),
-    /// H.264 configuration or samples.
-    #[error("H.264: {0}")]
-    H264(#[from] H264Error),
+    /// A picture, or what it decodes with.
+    #[error(transparent)]
+    Video(#[from] VideoError),
     /// AAC configuration.
     #[error("AAC: {0}")]
     Aac(#[from] AacError),

@@ -9,7 +9,7 @@ use crate::player::Windows;
 use codec::{EncoderConfig, Fit, H264Encoder, scale};
 use device::synthetic::{SyntheticCamera, SyntheticConfig, still_card};
 use device::{CameraConfig, LatestReceiver, LatestSender, MonoClock, VideoSource, latest};
-use media::{AccessUnit, ClockRate, CodecParams, H264Unit, MonoTime, OpusParams, Picture, Track, TrackSet, UnitKind};
+use media::{AccessUnit, ClockRate, CodecParams, MonoTime, OpusParams, Picture, Track, TrackSet, UnitKind, VideoUnit};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,7 +264,7 @@ impl Running {
         self.follow_bitrate(config, now)?;
         let wished = self.on_air.publisher.feedback().keyframe;
         let due = self.last_key.is_none_or(|last| now.since(last) + Duration::from_millis(10) >= KEY_EVERY);
-        let Some(H264Unit { kind, params, payload }) = self.encoder.encode(&fitted, wished || due)? else {
+        let Some(VideoUnit { kind, params, payload }) = self.encoder.encode(&fitted, wished || due)? else {
             return Ok(());
         };
         if kind == UnitKind::Key {

@@ -7,8 +7,8 @@ use super::sound::{SoundBuffer, SoundDecoder};
 use super::sync::LipSync;
 use super::windows::Windows;
 use device::MonoClock;
-use hub::{Hub, Item, PathName, ReadError, Reader, ReaderInfo, Start};
-use media::{AccessUnit, CodecParams, MonoTime};
+use hub::{Hub, Item, PathName, ReadError, Reader, ReaderInfo, SkippedTrack, Start};
+use media::{AccessUnit, Codec, CodecParams, MediaKind, MonoTime, TrackSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -35,6 +35,18 @@ pub enum PictureState {
     Live,
     /// No new picture for a while.
     Frozen,
+}
+
+/// Pictures the window cannot show: told in the log and the API, while the sound plays on.
+fn not_shown(tracks: &TrackSet) -> Vec<SkippedTrack> {
+    let foreign = tracks.iter().filter(|track| track.kind() == MediaKind::Video && track.codec() != Codec::H264);
+    foreign
+        .map(|track| {
+            let codec = track.codec().label();
+            tracing::warn!(codec, "the patient's picture cannot be shown: ask for H.264");
+            SkippedTrack { codec: codec.into(), reason: "the consultation shows H264 alone".into() }
+        })
+        .collect()
 }
 
 /// How the patient is doing.
@@ -139,7 +151,10 @@ impl Playing {
             tokio::select! {
                 item = reader.next() => match item {
                     Ok(Item::Unit(unit, arrived)) => self.take(unit, arrived),
-                    Ok(Item::Tracks(tracks)) => tracing::info!(tracks = tracks.len(), "the patient's tracks"),
+                    Ok(Item::Tracks(tracks)) => {
+                        tracing::info!(tracks = tracks.len(), "the patient's tracks");
+                        reader.set_skipped_tracks(not_shown(&tracks));
+                    }
                     Err(ReadError::Lagged(lagged)) => {
                         tracing::warn!(missed = lagged.missed, "playback fell behind");
                         self.sync.clear();
@@ -160,6 +175,9 @@ impl Playing {
 
     fn take(&mut self, unit: AccessUnit, arrived: MonoTime) {
         let now = MonoClock::now();
+        if unit.is_video() && unit.params.codec() != Codec::H264 {
+            return;
+        }
         if unit.is_video() {
             self.last_picture = Some(now);
             if let CodecParams::H264(params) = &*unit.params {

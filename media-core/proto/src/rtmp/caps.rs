@@ -41,12 +41,12 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// What this implementation carries: H.264, AAC and Opus, nothing of `capsEx`.
+    /// What this implementation carries: H.264, H.265, AV1, VP9, AAC and Opus, nothing of `capsEx`.
     pub fn ours() -> Self {
         let named = |name: &str| (name.to_owned(), FourCcUse::ALL);
         Self {
-            fourccs: ["avc1", "mp4a", "Opus"].map(str::to_owned).to_vec(),
-            video: vec![named("avc1")],
+            fourccs: ["avc1", "hvc1", "av01", "vp09", "mp4a", "Opus"].map(str::to_owned).to_vec(),
+            video: ["avc1", "hvc1", "av01", "vp09"].map(named).to_vec(),
             audio: vec![named("mp4a"), named("Opus")],
             caps_ex: 0,
         }
@@ -124,7 +124,7 @@ mod tests {
         let ours = Caps { caps_ex: 2, ..Caps::ours() };
         let read = Caps::read(&Value::Object(ours.members()));
         assert_eq!(read, ours);
-        assert!(read.is_enhanced() && read.takes("Opus") && !read.takes("hvc1"));
+        assert!(read.is_enhanced() && read.takes("Opus") && read.takes("hvc1") && !read.takes("vp08"));
         assert!(!Caps::read(&Value::Null).is_enhanced());
 
         let any = Caps { fourccs: vec!["*".into()], ..Caps::default() };

@@ -24,6 +24,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use hub::{Hub, Item, PathName, ReadError, Reader, ReaderInfo, Start};
+use media::Codec;
 use muxer::Muxer;
 use parking_lot::Mutex;
 use proto::hls::{Packaging, Variant};
@@ -131,7 +132,8 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 impl Source for Listening {
     async fn open(&self, path: &PathName) -> Result<Box<dyn Feed>, ListenError> {
         let info = ReaderInfo { kind: "hlsMuxer", id: uuid::Uuid::new_v4().to_string() };
-        Ok(Box::new(Self::open(self, path, Sound::Aac, info, Start::LastKey).await?))
+        let listener = Self::open(self, path, Sound::Aac, info, Start::LastKey).await?;
+        Ok(Box::new(listener.with_pictures([Codec::H265, Codec::Av1, Codec::Vp9])))
     }
 
     fn exists(&self, path: &PathName) -> bool {

@@ -6,7 +6,7 @@
 use super::HlsConfig;
 use super::writer::{WriteError, Writer, carries};
 use bytes::Bytes;
-use media::{AccessUnit, ClockRate, CodecParams, MediaKind, MediaTime, Track, TrackId, TrackSet, UnitKind};
+use media::{AccessUnit, ClockRate, MediaKind, MediaTime, Track, TrackId, TrackSet, UnitKind};
 use proto::hls::{Cut, Cutter, Packaging, Seam, Seed, VideoTraits, Window, WindowConfig};
 use std::sync::Arc;
 
@@ -72,15 +72,10 @@ impl Segmenter {
     pub(super) fn traits(&self) -> Option<(Vec<String>, Option<VideoTraits>)> {
         let running = self.running.as_ref()?;
         let codecs = running.tracks.iter().map(|t| t.params.codec_string()).collect();
-        let video = running.tracks.first(MediaKind::Video).and_then(|track| match &*track.params {
-            CodecParams::H264(params) => Some(VideoTraits {
-                width: params.width(),
-                height: params.height(),
-                frame_rate: params
-                    .frame_rate()
-                    .or_else(|| running.cutter.interval().map(|micros| 1e6 / micros.max(1) as f64)),
-            }),
-            _ => None,
+        let video = running.tracks.first(MediaKind::Video).and_then(|track| {
+            let (width, height) = track.params.size()?;
+            let measured = || running.cutter.interval().map(|micros| 1e6 / micros.max(1) as f64);
+            Some(VideoTraits { width, height, frame_rate: track.params.frame_rate().or_else(measured) })
         });
         Some((codecs, video))
     }

@@ -2,15 +2,15 @@
 //!
 //! Belongs here: what wakes it, and what it does then. Not here: the protocol's state (`proto::rtmp::ServerSession`).
 
-use super::egress::{Egress, PATIENCE};
+use super::egress::{BY_FOUR_CC, Egress, PATIENCE};
 use super::ingest::Ingest;
 use super::server::{ConnState, RtmpServer};
 use crate::access::{AccessRequest, Action, Refusal};
 use crate::listen::{ListenError, Listener, Sound};
-use container::flv::{FlvError, TagKind};
+use container::flv::{FlvError, Signalling, TagKind, VideoCodec};
 use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
-use media::MonoTime;
-use proto::rtmp::{Kind, Media, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd, Target};
+use media::{Codec, MonoTime};
+use proto::rtmp::{Caps, Kind, Media, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd, Target};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -97,13 +97,15 @@ pub(super) struct Connection {
     peer: SocketAddr,
     session: ServerSession,
     role: Role,
+    /// What the client said of Enhanced RTMP.
+    caps: Caps,
     sent: u64,
 }
 
 impl Connection {
     pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr) -> Self {
         let session = ServerSession::new(ServerConfig::default(), rand::random());
-        Self { server, id, peer, session, role: Role::Idle, sent: 0 }
+        Self { server, id, peer, session, role: Role::Idle, caps: Caps::default(), sent: 0 }
     }
 
     /// Serves `stream` until either side ends it.
@@ -196,7 +198,10 @@ impl Connection {
 
     async fn event(&mut self, event: ServerEvent) -> Result<(), ConnectionError> {
         match event {
-            ServerEvent::Connected(connect) => debug!(client = connect.flash_ver, "connected"),
+            ServerEvent::Connected(connect) => {
+                debug!(client = connect.flash_ver, "connected");
+                self.caps = connect.caps;
+            }
             ServerEvent::Publish { request, target } => self.publish(request, &target).await,
             ServerEvent::Play { request, target } => self.play(request, &target).await,
             ServerEvent::Media(media) => self.media(&media)?,
@@ -244,10 +249,22 @@ impl Connection {
 
     fn open(&self, path: PathName) -> Opening {
         let (listening, id) = (self.server.listening.clone(), self.id.clone());
+        let sound = if self.caps.takes("Opus") { Sound::AacOrOpus } else { Sound::Aac };
+        let pictures = self.pictures();
         Box::pin(async move {
             let info = ReaderInfo { kind: "rtmpConn", id };
-            Ok(listening.open(&path, Sound::Aac, info, Start::Soonest).await?.with_patience(PATIENCE))
+            let listener = listening.open(&path, sound, info, Start::Soonest).await?;
+            Ok(listener.with_patience(PATIENCE).with_pictures(pictures))
         })
+    }
+
+    /// Pictures besides H.264 whose FourCC the client named.
+    fn pictures(&self) -> Vec<Codec> {
+        let named = |codec: &Codec| {
+            let four_cc = VideoCodec::of(*codec).map(VideoCodec::four_cc);
+            four_cc.is_some_and(|name| std::str::from_utf8(&name).is_ok_and(|name| self.caps.takes(name)))
+        };
+        BY_FOUR_CC.into_iter().filter(named).collect()
     }
 
     /// The path of a request that may be granted; a refused one is answered.
@@ -286,7 +303,10 @@ impl Connection {
             Ok(listener) => {
                 info!(%path, "playing");
                 self.session.accept(request);
-                self.role = Role::Playing(Box::new(Playing { listener, egress: Egress::new(), paused: false }));
+                let enhanced = self.caps.is_enhanced();
+                let signalling = if enhanced { Signalling::Enhanced } else { Signalling::Legacy };
+                let egress = Egress::new(signalling);
+                self.role = Role::Playing(Box::new(Playing { listener, egress, paused: false }));
             }
             Err(error) => {
                 self.session.reject(request, Reason::NotFound, &error.to_string());

@@ -2,18 +2,23 @@
 
 use container::flv::{Message, Muxer, Signalling};
 use hub::Item;
+use media::Codec;
 use std::time::Duration;
 
 /// A player this far behind loses whole GOPs until it is near live again: beyond it a conversation is none.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Pictures that have a FourCC and nothing else: only for players that know it.
+pub(crate) const BY_FOUR_CC: [Codec; 3] = [Codec::H265, Codec::Av1, Codec::Vp9];
 
 /// One player's tags.
 #[derive(Debug)]
 pub(crate) struct Egress(Muxer);
 
 impl Egress {
-    pub(crate) const fn new() -> Self {
-        Self(Muxer::new(Signalling::Legacy))
+    /// For a player that understands `signalling`.
+    pub(crate) const fn new(signalling: Signalling) -> Self {
+        Self(Muxer::new(signalling))
     }
 
     /// The messages of `item`, in order.

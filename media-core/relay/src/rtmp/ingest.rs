@@ -6,7 +6,7 @@
 //! held until both tracks were seen, or what came shows that there is only one.
 
 use container::flv::{Demuxer, Event, FlvError, Metadata, TagKind};
-use hub::Publisher;
+use hub::{Publisher, SkippedTrack};
 use media::{AccessUnit, MonoTime, Track, TrackSet};
 use proto::rtmp::{Kind, Media};
 use std::time::Duration;
@@ -52,7 +52,10 @@ impl Ingest {
                 Event::Track(track) => self.track(track, publisher),
                 Event::Unit(unit) => self.unit(unit, publisher, now),
                 Event::Metadata(metadata) => self.metadata(&metadata),
-                Event::Skipped(codec) => warn!(codec, "a track is not carried"),
+                Event::Skipped(codec) => {
+                    warn!(codec, "a track is not carried");
+                    publisher.set_skipped_tracks(self.skipped());
+                }
             }
         }
         if self.gathered(now) {
@@ -106,6 +109,11 @@ impl Ingest {
             publisher.set_tracks(self.track_set());
             gathering.held.into_iter().for_each(|unit| publisher.write(unit, now));
         }
+    }
+
+    fn skipped(&self) -> Vec<SkippedTrack> {
+        let told = |codec: &String| SkippedTrack { codec: codec.clone(), reason: "this codec is not carried".into() };
+        self.demuxer.skipped_tracks().iter().map(told).collect()
     }
 
     fn track_set(&self) -> TrackSet {

@@ -1,0 +1,3 @@
+//! Shim for `media::fuzz::fuzz_vp9`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| media::fuzz::fuzz_vp9(data));

@@ -1,19 +1,17 @@
 //! HLS in its three forms read by programs none of us wrote: ffmpeg, GStreamer, hls.js in Chromium, and nginx as a cache.
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::browser::Browser;
 use e2e::content::Content;
 use e2e::ffmpeg::pull;
+use e2e::hls_js::Player;
 use e2e::http::{get, request};
 use e2e::nginx::Nginx;
 use e2e::patient::{Patient, Phone};
-use e2e::program::{Program, output_dir};
+use e2e::program::output_dir;
 use e2e::relay::{EVERYTHING, Relay};
-use e2e::wait::wait_for;
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
@@ -248,45 +246,4 @@ fn hls_js_joins_a_long_gop() -> Result<()> {
     let first = player.said("first", Duration::from_secs(8))?;
     println!("first picture after {first} ms");
     relay.stop()
-}
-
-/// hls.js in a Chromium without a window.
-struct Player {
-    _program: Program,
-    log: PathBuf,
-}
-
-impl Player {
-    /// Plays `url`, and reports after so many `samples`, two a second.
-    fn open(dir: &Path, url: &str, samples: u32) -> Result<Self> {
-        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("support");
-        let judges = std::env::var_os("VISAVIS_JUDGES").map_or_else(|| support.join("judges"), PathBuf::from);
-        let page = dir.join("player.html");
-        std::fs::copy(support.join("hls_player.html"), &page)?;
-        let library = judges.join("node_modules/hls.js/dist/hls.min.js");
-        std::fs::copy(&library, dir.join("hls.min.js")).with_context(|| library.display().to_string())?;
-        let mut command = Command::new("chromium");
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
-        command.arg("--autoplay-policy=no-user-gesture-required");
-        command.arg(format!("--user-data-dir={}", dir.join("player-profile").display()));
-        command.arg(format!("file://{}?src={url}&samples={samples}", page.canonicalize()?.display()));
-        let program = Program::start("chromium", dir, &mut command)?;
-        Ok(Self { _program: program, log: dir.join("chromium.err") })
-    }
-
-    /// Waits for a line on the page's console that begins with `HLS word`; its detail.
-    fn said(&self, word: &str, limit: Duration) -> Result<Value> {
-        wait_for(&format!("the page to say {word}"), limit, || {
-            let log = String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned();
-            let detail = |word: &str| {
-                let (_, rest) = log.split_once(&format!("\"HLS {word} "))?;
-                rest.split_once("\", source:").map(|(detail, _)| detail.to_owned())
-            };
-            match (detail(word), detail("failed")) {
-                (Some(detail), _) => Ok(Some(serde_json::from_str(&detail)?)),
-                (None, Some(error)) => bail!("hls.js failed: {error}"),
-                (None, None) => Ok(None),
-            }
-        })
-    }
 }

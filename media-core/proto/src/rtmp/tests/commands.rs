@@ -99,7 +99,7 @@ fn connect_is_answered_in_order() {
     assert_eq!(properties.get("fmsVer").and_then(Value::as_str), Some("FMS/3,5,7,7009"));
     assert_eq!(information.get("code").and_then(Value::as_str), Some("NetConnection.Connect.Success"));
     for object in [properties, information] {
-        assert!(matches!(object.get("fourCcList"), Some(Value::StrictArray(list)) if list.len() == 3));
+        assert!(matches!(object.get("fourCcList"), Some(Value::StrictArray(list)) if list.len() == 6));
     }
     let events = raw.events();
     let [ServerEvent::Connected(connect)] = &events[..] else { panic!("{events:?}") };

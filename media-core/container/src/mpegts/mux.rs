@@ -220,7 +220,8 @@ impl Muxer {
         let id = match &*lane.params {
             CodecParams::H264(_) => pes::VIDEO,
             CodecParams::Aac(_) | CodecParams::MpegAudio(_) => pes::AUDIO,
-            CodecParams::Opus(_) | CodecParams::G711(_) => pes::PRIVATE,
+            // The rest of them is not written.
+            _ => pes::PRIVATE,
         };
         let mut bytes = Vec::with_capacity(payload.len() + 19);
         pes::write(&mut bytes, id, payload.len(), wrapped(pts), wrapped(dts));
@@ -251,7 +252,7 @@ impl Lane {
             CodecParams::MpegAudio(params) if params.rate.hz() >= 32_000 => (stream_type::MPEG1_AUDIO, Vec::new()),
             CodecParams::MpegAudio(_) => (stream_type::MPEG2_AUDIO, Vec::new()),
             CodecParams::Opus(params) => (stream_type::PRIVATE, opus::descriptors(params)),
-            CodecParams::G711(_) => (stream_type::PRIVATE, Vec::new()),
+            _ => (stream_type::PRIVATE, Vec::new()),
         };
         Entry { kind, pid: self.pid, descriptors }
     }
@@ -270,9 +271,7 @@ impl Lane {
                 (samples, ClockRate::AUDIO_48K)
             }
             CodecParams::MpegAudio(params) => (u32::from(params.frame_samples), params.rate),
-            CodecParams::H264(_) | CodecParams::G711(_) => {
-                return Err(TsError::NotCarried(self.params.codec().label()));
-            }
+            _ => return Err(TsError::NotCarried(self.params.codec().label())),
         };
         if length > MAX_FRAME {
             return Err(TsError::Frame(length));

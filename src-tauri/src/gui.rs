@@ -52,7 +52,7 @@ pub(crate) fn run(config: EngineConfig, launch: Launch) -> anyhow::Result<()> {
             // A program that is told to end ends as if its window had been closed.
             let window = app.handle().clone();
             tauri::async_runtime::spawn(async move {
-                told.to_end().await;
+                told.wait().await;
                 window.exit(0);
             });
             Ok(())
@@ -113,7 +113,7 @@ impl Told {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn to_end(mut self) {
+    async fn wait(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -130,7 +130,7 @@ impl Told {
         Ok(Self)
     }
 
-    async fn to_end(self) {
+    async fn wait(self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

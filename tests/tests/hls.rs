@@ -9,9 +9,11 @@ use e2e::hls_js::Player;
 use e2e::http::{get, request};
 use e2e::nginx::Nginx;
 use e2e::patient::{Patient, Phone};
-use e2e::program::output_dir;
+use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
+use e2e::wait::wait_for;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).

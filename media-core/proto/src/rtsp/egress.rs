@@ -25,6 +25,8 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
             let cuts = (0..unit.payload.len()).step_by(MAX_PAYLOAD);
             cuts.map(|at| unit.payload.slice(at..unit.payload.len().min(at + MAX_PAYLOAD))).collect()
         }
+        // Not in any presentation of ours.
+        CodecParams::H265(_) | CodecParams::Av1(_) | CodecParams::Vp9(_) => Vec::new(),
     }
 }
 

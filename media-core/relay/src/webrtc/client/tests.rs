@@ -65,7 +65,7 @@ impl Server {
         drop(rustls::crypto::ring::default_provider().install_default());
         let config = WebRtcConfig { local_udp_address: "127.0.0.1:0".parse().unwrap(), ..WebRtcConfig::default() };
         let (hub, clock) = (Hub::new(Limits::default()), Clock::process());
-        let listening = Listening::new(hub.clone(), clock, 128_000, std::time::Duration::from_secs(30));
+        let listening = Listening::new(hub.clone(), clock, 128_000, Duration::from_secs(30));
         let state = WebRtcState::start(config, hub, listening, Arc::new(Anybody), clock).unwrap();
         let (say, heard) = mpsc::unbounded_channel();
         let (let_go, serving, port) = (Arc::new(Notify::new()), state.clone(), state.udp_port());

@@ -161,7 +161,7 @@ fn through_gstreamer(transport: &str) -> Result<()> {
     let sink = format!("location={}", relay.rtsp("second")?);
     let protocols = format!("protocols={transport}");
     let mut command = Command::new("gst-launch-1.0");
-    // By the times in the packets, not by how they arrive: otherwise it looks for the sender's clock during the first seconds.
+    // By the times in the packets, not by how they arrive: the first beeps were nearer to their pictures so.
     command.args(["rtspsrc", "name=source", &source, &protocols, "latency=200", "buffer-mode=none"]);
     command.args(["rtspclientsink", "name=sink", &sink, &protocols]);
     command.args(["source.", "!", "application/x-rtp,media=video", "!", "rtph264depay", "!", "h264parse"]);

@@ -3,8 +3,8 @@
 //! Belongs here: packets, program tables, PES, the clock. Not here: what NAL units and frame headers say (`media`), where HLS
 //! cuts (`proto::hls`), sockets (`relay`).
 //!
-//! Written here rather than taken: `mpeg2ts-reader` gives up at the first packet out of step and leaves PES and access units to
-//! its caller, `mpeg2ts` ends with an error there; neither knows Opus, and what is left is the smaller half.
+//! Written here rather than taken: `mpeg2ts-reader` marks finding the next packet after damage as still to be done, and it is a
+//! reader alone. Other crates were not compared.
 
 mod chunk;
 mod demux;

@@ -83,7 +83,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     }
     let end_to_end = programs.iter().any(|program| program.package == END_TO_END);
     let needs: &[Need] = if end_to_end {
-        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd, Need::Bench]
+        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd]
     } else {
         &[Need::Build]
     };

@@ -22,8 +22,6 @@ pub(crate) enum Need {
     Tests,
     /// What drives and judges the whole program in the end-to-end tests.
     EndToEnd,
-    /// Programs of others whose figures stand beside ours.
-    Bench,
 }
 
 /// Whether missing packages are installed.
@@ -108,7 +106,8 @@ const PACKAGES: &[Package] = &[
     unless("gstreamer1.0-tools", Need::EndToEnd, "a second player: gst-launch-1.0", Unless::Program("gst-launch-1.0")),
     package("gstreamer1.0-plugins-bad", Need::EndToEnd, "that player's HLS, and its H.264 parser"),
     package("gstreamer1.0-rtsp", Need::EndToEnd, "that player as a publisher by RTSP"),
-    package("libnginx-mod-rtmp", Need::Bench, "its RTMP"),
+    package("libnginx-mod-rtmp", Need::EndToEnd, "its RTMP, to pull from and to measure by"),
+    unless("openssl", Need::EndToEnd, "certificates for servers that are pulled from", Unless::Program("openssl")),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];
 

@@ -26,7 +26,6 @@ mod self_test;
 mod server;
 pub mod settings;
 mod snapshot;
-mod supervise;
 mod token;
 
 pub use consultation::{PatientUrls, Phase, Validity};

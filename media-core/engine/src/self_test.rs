@@ -158,7 +158,7 @@ async fn one_round(url: &str, settings: &Settings) -> Result<String, String> {
     };
     let clock = Clock::new(MonoClock::now);
     tokio::select! {
-        ended = relay::rtmp::pull(&url, &hub, &path, clock) => match ended {
+        ended = relay::rtmp::pull(&url, relay::tls::Trust::System, &hub, &path, clock) => match ended {
             Ok(never) => match never {},
             Err(error) => Err(error.to_string()),
         },

@@ -4,15 +4,16 @@
 //! within five seconds.
 //!
 //! Belongs here: addresses, what a failure means to a person, trying again. Not here: the protocols (`relay`), pauses
-//! (`supervise`).
+//! (`relay::Backoff`).
 
 use crate::settings::ServerPorts;
-use crate::supervise::Backoff;
+
 use device::MonoClock;
 use hub::{Hub, PathName, Reader, ReaderInfo, Start};
-use relay::Clock;
 use relay::rtmp::{PullError, RtmpUrl};
+use relay::tls::Trust;
 use relay::webrtc::client::{ClientState, ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
+use relay::{Backoff, Clock};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
@@ -285,7 +286,7 @@ async fn pull(hub: Hub, target: ServerTarget, stop: CancellationToken, retry: Ar
         let began = MonoClock::now();
         let error = tokio::select! {
             () = stop.cancelled() => return,
-            ended = relay::rtmp::pull(&url, &hub, &target.patient, Clock::new(MonoClock::now)) => match ended {
+            ended = relay::rtmp::pull(&url, Trust::System, &hub, &target.patient, Clock::new(MonoClock::now)) => match ended {
                 Ok(never) => match never {},
                 Err(error) => error,
             },

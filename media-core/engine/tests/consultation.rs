@@ -81,7 +81,7 @@ async fn pull(url: &str, enough: impl Fn(&[AccessUnit]) -> bool) -> Vec<AccessUn
         }
     };
     tokio::select! {
-        ended = relay::rtmp::pull(&url, &hub, &path, Clock::new(MonoClock::now)) => panic!("{:?}", ended.err()),
+        ended = relay::rtmp::pull(&url, relay::tls::Trust::System, &hub, &path, Clock::new(MonoClock::now)) => panic!("{:?}", ended.err()),
         done = tokio::time::timeout(PATIENCE, reading) => done.expect("units in time"),
     }
     units
@@ -152,7 +152,7 @@ async fn the_patient_comes_and_goes() {
     // Without its token nobody is let in.
     let bare = RtmpUrl::parse(urls.play_rtmp.split('?').next().unwrap()).unwrap();
     let (hub, path) = (Hub::new(Limits::default()), PathName::parse("x").unwrap());
-    let refused = relay::rtmp::pull(&bare, &hub, &path, Clock::new(MonoClock::now)).await;
+    let refused = relay::rtmp::pull(&bare, relay::tls::Trust::System, &hub, &path, Clock::new(MonoClock::now)).await;
     assert!(
         matches!(refused, Err(relay::rtmp::PullError::Refused { .. } | relay::rtmp::PullError::Ended)),
         "{refused:?}"

@@ -4,6 +4,7 @@
 //!
 //! Lock order: the registry before a path, never the other way round.
 
+use crate::demand::{Demand, Waiting};
 use crate::name::PathName;
 use crate::path::{Path, ReaderSlot};
 use crate::publisher::{PublishError, Publisher, PublisherInfo};
@@ -90,12 +91,13 @@ struct Inner {
     limits: Limits,
     paths: Mutex<BTreeMap<PathName, Arc<Path>>>,
     published: Notify,
+    demand: Arc<Demand>,
 }
 
 impl Hub {
     /// An empty hub.
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Inner { limits, paths: Mutex::default(), published: Notify::new() }))
+        Self(Arc::new(Inner { limits, paths: Mutex::default(), published: Notify::new(), demand: Arc::default() }))
     }
 
     /// Publishes on `name`. A publisher that is there is replaced at once: a phone that reconnects is never refused because
@@ -150,6 +152,23 @@ impl Hub {
         self.0.published.notified()
     }
 
+    /// Tells that somebody waits for `name` to be published, until the answer is dropped.
+    pub fn wait(&self, name: &PathName) -> Waiting {
+        self.0.demand.wait(name)
+    }
+
+    /// How many read `name` or wait for it.
+    pub fn demand(&self, name: &PathName) -> usize {
+        let path = self.0.paths.lock().get(name).cloned();
+        let readers = path.map_or(0, |path| path.state.lock().readers.len());
+        readers.saturating_add(self.0.demand.waiting(name))
+    }
+
+    /// Waits for the next change of [`Self::demand`] on any path. Create the future before looking, so that none is missed.
+    pub fn demand_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.0.demand.changed.notified()
+    }
+
     /// Throws the publisher of `name` out and ends its readers now.
     pub fn close(&self, name: &PathName) {
         let path = self.0.paths.lock().get(name).cloned();
@@ -188,7 +207,7 @@ impl Inner {
         if paths.len() >= self.limits.paths {
             return Err(PublishError::TooManyPaths(self.limits.paths));
         }
-        let path = Arc::new(Path::new(name.clone(), self.limits.ring));
+        let path = Arc::new(Path::new(name.clone(), self.limits.ring, Arc::clone(&self.demand)));
         paths.insert(name.clone(), Arc::clone(&path));
         Ok(path)
     }

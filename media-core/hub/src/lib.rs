@@ -8,6 +8,7 @@
 //! into the ring, so memory does not grow with their count.
 #![forbid(unsafe_code)]
 
+mod demand;
 mod feedback;
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +24,7 @@ mod ring;
 mod skipped;
 mod timeline;
 
+pub use demand::Waiting;
 pub use feedback::Feedback;
 pub use hub::{Hub, Limits, PathState, ReaderState};
 pub use name::{PathName, PathNameError};

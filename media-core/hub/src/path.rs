@@ -3,6 +3,7 @@
 //! Belongs here: the state under the path's one lock. Not here: a reader's cursor (`reader`), the registry and time limits
 //! (`hub`).
 
+use crate::demand::Demand;
 use crate::feedback::Feedback;
 use crate::hub::{PathState, ReaderState};
 use crate::name::PathName;
@@ -23,6 +24,7 @@ pub(crate) struct Path {
     pub(crate) state: Mutex<State>,
     /// Woken on every write and on every change a reader must see.
     pub(crate) readers_wake: Notify,
+    demand: Arc<Demand>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl ReaderSlot {
 }
 
 impl Path {
-    pub(crate) fn new(name: PathName, limits: RingLimits) -> Self {
+    pub(crate) fn new(name: PathName, limits: RingLimits, demand: Arc<Demand>) -> Self {
         let state = State {
             ring: Ring::new(limits),
             tracks: Arc::default(),
@@ -101,7 +103,7 @@ impl Path {
             inbound_bytes: 0,
             outbound_bytes_of_gone: 0,
         };
-        Self { name, state: Mutex::new(state), readers_wake: Notify::new() }
+        Self { name, state: Mutex::new(state), readers_wake: Notify::new(), demand }
     }
 
     /// Installs a publisher, replacing the one there is.
@@ -176,16 +178,23 @@ impl Path {
     }
 
     pub(crate) fn join(&self, slot: Arc<ReaderSlot>) {
-        let mut state = self.state.lock();
-        state.readers.push(slot);
-        state.wake_publisher();
+        {
+            let mut state = self.state.lock();
+            state.readers.push(slot);
+            state.wake_publisher();
+        }
+        self.demand.changed.notify_waiters();
     }
 
     pub(crate) fn leave(&self, slot: &Arc<ReaderSlot>) {
-        let mut state = self.state.lock();
-        state.readers.retain(|s| !Arc::ptr_eq(s, slot));
-        state.outbound_bytes_of_gone = state.outbound_bytes_of_gone.saturating_add(slot.bytes.load(Ordering::Relaxed));
-        state.wake_publisher();
+        {
+            let mut state = self.state.lock();
+            state.readers.retain(|s| !Arc::ptr_eq(s, slot));
+            state.outbound_bytes_of_gone =
+                state.outbound_bytes_of_gone.saturating_add(slot.bytes.load(Ordering::Relaxed));
+            state.wake_publisher();
+        }
+        self.demand.changed.notify_waiters();
     }
 
     pub(crate) fn give_feedback(&self, feedback: Feedback) {

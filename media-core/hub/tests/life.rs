@@ -154,3 +154,26 @@ async fn a_sleeping_reader_is_woken() {
     sound(&publisher, 42, 0);
     assert_eq!(tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap(), 42);
 }
+
+#[tokio::test]
+async fn demand_is_told() {
+    let hub = Hub::new(Limits::default());
+    let told = hub.demand_changed();
+    tokio::pin!(told);
+    told.as_mut().enable();
+    let (first, second) = (hub.wait(&name()), hub.wait(&name()));
+    told.await;
+    assert_eq!(hub.demand(&name()), 2);
+    assert!(hub.paths().is_empty(), "waiting is no path");
+    // Who waited reads before it no longer waits, so that the count does not fall in between.
+    let reader = read(&hub, 0);
+    drop(first);
+    assert_eq!(hub.demand(&name()), 2);
+    drop(second);
+    let told = hub.demand_changed();
+    tokio::pin!(told);
+    told.as_mut().enable();
+    drop(reader);
+    told.await;
+    assert_eq!(hub.demand(&name()), 0);
+}

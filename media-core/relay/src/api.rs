@@ -17,9 +17,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hub::{Hub, PathState};
+use hub::{Hub, Mended, PathName, PathState};
 use media::MonoTime;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What the API shows.
@@ -31,6 +33,8 @@ pub(crate) struct Api {
     pub(crate) rtsp: Option<RtspLists>,
     pub(crate) webrtc: Option<WebRtcState>,
     pub(crate) hls: Option<HlsState>,
+    /// Paths that are fetched, and what kind of source feeds them.
+    pub(crate) sources: BTreeMap<PathName, &'static str>,
     pub(crate) started: SystemTime,
 }
 
@@ -69,13 +73,12 @@ async fn info(State(api): State<Api>) -> Response {
 }
 
 async fn paths(State(api): State<Api>, page: Query<Page>) -> Response {
-    page.of(api.hub.paths().iter().map(|p| api.path(p)).collect())
+    page.of(api.paths())
 }
 
 async fn path(State(api): State<Api>, Path(name): Path<String>) -> Response {
-    let found = hub::PathName::parse(&name).ok().and_then(|name| api.hub.path(&name));
-    match found {
-        Some(path) => Json(api.path(&path)).into_response(),
+    match PathName::parse(&name).ok().and_then(|name| api.path(&name)) {
+        Some(path) => Json(path).into_response(),
         None => failure(StatusCode::NOT_FOUND, "path not found"),
     }
 }
@@ -154,13 +157,32 @@ struct TrackView {
 }
 
 impl Api {
-    fn path(&self, path: &PathState) -> PathView {
+    /// What the hub has, and what would be fetched if somebody wanted it, by name.
+    fn paths(&self) -> Vec<PathView> {
+        let live: BTreeMap<_, _> = self.hub.paths().into_iter().map(|path| (path.name.clone(), path)).collect();
+        let names: BTreeSet<_> = live.keys().chain(self.sources.keys()).collect();
+        names
+            .into_iter()
+            .map(|name| live.get(name).map_or_else(|| self.view(&idle(name)), |path| self.view(path)))
+            .collect()
+    }
+
+    fn path(&self, name: &PathName) -> Option<PathView> {
+        let known = self.sources.contains_key(name).then(|| idle(name));
+        self.hub.path(name).or(known).map(|path| self.view(&path))
+    }
+
+    fn view(&self, path: &PathState) -> PathView {
         let ready = path.publisher.is_some() && !path.tracks.is_empty();
         let since = path.publisher.as_ref().map(|(_, since)| self.wall(*since)).filter(|_| ready);
         PathView {
             name: path.name.as_str().into(),
             conf_name: path.name.as_str().into(),
-            source: path.publisher.as_ref().map(|(info, _)| Role { r#type: info.kind, id: info.id.clone() }),
+            source: path
+                .publisher
+                .as_ref()
+                .map(|(info, _)| Role { r#type: info.kind, id: info.id.clone() })
+                .or_else(|| self.sources.get(&path.name).map(|kind| Role { r#type: kind, id: String::new() })),
             ready,
             ready_time: since.clone(),
             available: ready,
@@ -180,6 +202,21 @@ impl Api {
 
     fn wall(&self, time: MonoTime) -> String {
         timestamp(SystemTime::now() - self.clock.now().since(time))
+    }
+}
+
+/// A path that the hub does not hold now.
+fn idle(name: &PathName) -> PathState {
+    PathState {
+        name: name.clone(),
+        publisher: None,
+        tracks: Arc::default(),
+        skipped_tracks: Vec::new(),
+        readers: Vec::new(),
+        inbound_bytes: 0,
+        outbound_bytes: 0,
+        mended: Mended::default(),
+        ring_bytes: 0,
     }
 }
 

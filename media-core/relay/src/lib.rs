@@ -3,13 +3,15 @@
 //! Belongs here: sockets, tasks, timers, HTTP routes, who may do what, transcoding on demand. Not here: protocol text and state
 //! (`proto`), tags and boxes (`container`), what a path keeps (`hub`), devices and windows (`device`, `engine`).
 //!
-//! Reading order is the data's way: an ingest server writes to the hub ([`rtmp`], [`rtsp`], [`webrtc`]), [`listen`] finds what a listener
+//! Reading order is the data's way: an ingest server writes to the hub ([`rtmp`], [`rtsp`], [`webrtc`]), or a [`source`] is
+//! fetched into it, [`listen`] finds what a listener
 //! can play, [`transcode`] makes it where it is missing, an egress server sends it ([`rtmp`], [`rtsp`], [`flv`],
 //! [`hls`]).
 #![forbid(unsafe_code)]
 
 pub mod access;
 mod api;
+mod backoff;
 mod clock;
 pub mod config;
 pub mod flv;
@@ -26,9 +28,12 @@ mod ports;
 mod relay;
 pub mod rtmp;
 pub mod rtsp;
+pub mod source;
+pub mod tls;
 mod transcode;
 pub mod webrtc;
 
+pub use backoff::Backoff;
 pub use clock::Clock;
 pub use ports::PortTaken;
 pub use relay::{Bound, Relay, RelayConfig, StartError};

@@ -6,8 +6,9 @@
 
 use crate::clock::Clock;
 use crate::transcode::{Renditions, suffix};
-use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start};
+use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
 use media::{Codec, MediaKind, Track, TrackSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -59,13 +60,21 @@ pub struct Listening {
     clock: Clock,
     renditions: Arc<Renditions>,
     wait: Duration,
+    /// Paths whose listeners are held for another time.
+    waits: Arc<BTreeMap<PathName, Duration>>,
 }
 
 impl Listening {
     /// `bitrate` is that of derived sound, `wait` how long a listener is held while nobody publishes.
     pub fn new(hub: Hub, clock: Clock, bitrate: u32, wait: Duration) -> Self {
         let renditions = Arc::new(Renditions::new(hub.clone(), clock, bitrate));
-        Self { hub, clock, renditions, wait }
+        Self { hub, clock, renditions, wait, waits: Arc::default() }
+    }
+
+    /// Sets how long listeners of single paths are held: of those that are fetched for them, as long as fetching may take.
+    #[must_use]
+    pub fn with_waits(self, waits: impl IntoIterator<Item = (PathName, Duration)>) -> Self {
+        Self { waits: Arc::new(waits.into_iter().collect()), ..self }
     }
 
     /// Listens to `name`, held until somebody publishes it. `name_aac` and `name_opus` stand for `name` with that sound where
@@ -80,9 +89,11 @@ impl Listening {
         info: ReaderInfo,
         start: Start,
     ) -> Result<Listener, ListenError> {
-        let (base, sound) = tokio::time::timeout(self.wait, self.find(name, sound))
-            .await
-            .map_err(|_elapsed| ListenError::NoPublisher)?;
+        // Until the reader is there: whoever fetches the stream must not see nobody in between.
+        let wanted: Vec<Waiting> = meanings(name).map(|name| self.hub.wait(&name)).collect();
+        let wait = meanings(name).find_map(|name| self.waits.get(&name).copied()).unwrap_or(self.wait);
+        let (base, sound) =
+            tokio::time::timeout(wait, self.find(name, sound)).await.map_err(|_elapsed| ListenError::NoPublisher)?;
         let reader = self.hub.read(&base, info.clone(), start, self.clock.now())?;
         let mut listener = Listener {
             listening: self.clone(),
@@ -100,6 +111,7 @@ impl Listening {
         if let Some(tracks) = self.hub.tracks(&listener.base) {
             listener.choose(&tracks);
         }
+        drop(wanted);
         Ok(listener)
     }
 
@@ -133,6 +145,12 @@ impl Listening {
     fn is_rendition(&self, name: &PathName) -> bool {
         self.hub.path(name).and_then(|p| p.publisher).is_some_and(|(info, _)| info.kind == crate::transcode::KIND)
     }
+}
+
+/// The paths that `name` may mean: itself, and the one of which it is a rendition.
+fn meanings(name: &PathName) -> impl Iterator<Item = PathName> {
+    let bases = [Codec::Aac, Codec::Opus].into_iter().filter_map(suffix).filter_map(|s| name.without_suffix(s));
+    std::iter::once(name.clone()).chain(bases)
 }
 
 /// A [`Reader`] whose sound fits: it moves between the path and its rendition by itself.

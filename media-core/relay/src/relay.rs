@@ -12,6 +12,7 @@ use crate::listen::Listening;
 use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
 use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
 use crate::rtsp::{RtspConfig, RtspLists, RtspServer, bind_pair};
+use crate::source::{self, SourceConfig};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
@@ -41,6 +42,8 @@ pub struct RelayConfig {
     pub api: Option<SocketAddr>,
     /// Prometheus' page.
     pub metrics: Option<SocketAddr>,
+    /// Streams that are fetched.
+    pub sources: Vec<SourceConfig>,
     /// Who may publish and read.
     pub authorizer: Arc<dyn Authorizer>,
     /// What the hub allows.
@@ -61,6 +64,7 @@ impl Default for RelayConfig {
             webrtc: None,
             api: None,
             metrics: None,
+            sources: Vec::new(),
             authorizer: Arc::new(Open),
             limits: Limits::default(),
             audio_bitrate: 128_000,
@@ -160,7 +164,8 @@ impl Relay {
         };
 
         let (hub, clock) = (Hub::new(config.limits), config.clock);
-        let listening = Listening::new(hub.clone(), clock, config.audio_bitrate, config.limits.reader_wait);
+        let listening = Listening::new(hub.clone(), clock, config.audio_bitrate, config.limits.reader_wait)
+            .with_waits(config.sources.iter().filter_map(SourceConfig::wait));
         let conns = RtmpConns::default();
         let webrtc = match config.webrtc {
             Some((_, webrtc)) => {
@@ -211,6 +216,7 @@ impl Relay {
             rtsp: rtsp_runs.then_some(rtsp_lists),
             webrtc,
             hls: origin.clone(),
+            sources: config.sources.iter().map(|s| (s.path.clone(), s.url.kind())).collect(),
             started: SystemTime::now(),
         };
         if let Some(listener) = api_listener {
@@ -219,6 +225,7 @@ impl Relay {
         if let Some(listener) = metrics {
             tasks.spawn(http::serve(listener, api::metrics_router(api), stop.clone()));
         }
+        tasks.spawn(source::run(config.sources, hub.clone(), clock, stop.clone()));
         tasks.spawn(tick(hub.clone(), clock, stop.clone()));
         info!(?bound, "relay started");
         Ok(Self { hub, listening, bound, origin, conns, stop, tasks })

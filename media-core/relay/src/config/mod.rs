@@ -122,7 +122,9 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     if let Some(value) = top.done("publisherGrace", &mut notes) {
         relay.limits.publisher_grace = value.parse::<Span>()?.0;
     }
-    relay.authorizer = Arc::new(paths::read(&mut top, &mut notes)?);
+    let mut paths = paths::read(&mut top, &mut notes)?;
+    relay.sources = std::mem::take(&mut paths.sources);
+    relay.authorizer = Arc::new(paths);
     top.finish()?;
     notes.sort_by_key(|note| note.line);
     Ok(Config { relay, log_level, notes })

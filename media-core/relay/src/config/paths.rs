@@ -1,14 +1,19 @@
 //! Configuration keys of paths: which there are, what feeds them, and who may use them.
 
-use super::yaml::Section;
+use super::values::Span;
+use super::yaml::{Section, Value};
 use super::{ConfigError, Done, Note};
 use crate::access::{AccessRequest, Action, Authorizer, Refusal, Verdict, constant_time_eq};
+use crate::source::{OnDemand, SourceConfig, SourceUrl};
+use crate::tls::{Fingerprint, Trust};
 use hub::PathName;
 use std::collections::BTreeMap;
 
 /// The paths that may be used, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Paths {
+    /// What the relay fetches; nobody else publishes there.
+    pub(super) sources: Vec<SourceConfig>,
     named: BTreeMap<PathName, Rights>,
     all_others: Option<Rights>,
 }
@@ -18,6 +23,8 @@ pub(super) struct Paths {
 struct Rights {
     publish: Option<User>,
     read: Option<User>,
+    /// A source feeds it, so nobody publishes.
+    fetched: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -33,34 +40,83 @@ impl std::fmt::Debug for User {
 }
 
 pub(super) fn read(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths, ConfigError> {
-    let mut paths = Paths { named: BTreeMap::new(), all_others: None };
+    let mut paths = Paths { sources: Vec::new(), named: BTreeMap::new(), all_others: None };
     let Some(section) = top.done("paths", notes) else {
         return Ok(Paths { all_others: Some(Rights::default()), ..paths });
     };
     for (name, value) in section.section("paths.".into())?.into_entries() {
         notes.push(Note { line: value.line, key: format!("paths.{name}"), done: Done::Yes });
-        let mut rights = Rights::default();
+        let (mut rights, mut source) = (Rights::default(), None);
         if !value.is_empty() {
             let mut path = value.section(format!("paths.{name}."))?;
-            if let Some(source) = path.done("source", notes) {
-                let text = source.text()?;
-                if text != "publisher" {
-                    let why = format!("source '{text}' cannot be pulled yet; 'publisher' can");
-                    return Err(ConfigError::new(source.line, why));
-                }
-            }
+            source = read_source(&mut path, notes)?;
             rights.publish = user(&mut path, "publishUser", "publishPass", notes)?;
             rights.read = user(&mut path, "readUser", "readPass", notes)?;
             path.finish()?;
         }
         if name == "all_others" || name == "all" {
+            if source.is_some() {
+                let why = format!("'{name}' is no one path that a source could feed; give the path's name");
+                return Err(ConfigError::new(value.line, why));
+            }
             paths.all_others = Some(rights);
         } else {
             let bad = |e| ConfigError::new(value.line, format!("path '{name}': {e}"));
-            paths.named.insert(PathName::parse(&name).map_err(bad)?, rights);
+            let name = PathName::parse(&name).map_err(bad)?;
+            if let Some(source) = source {
+                rights.fetched = true;
+                paths.sources.push(source.of(name.clone()));
+            }
+            paths.named.insert(name, rights);
         }
     }
     Ok(paths)
+}
+
+/// What a path is fed from, before the path's name is known to be one.
+struct PathSource {
+    url: SourceUrl,
+    on_demand: Option<OnDemand>,
+    trust: Trust,
+}
+
+impl PathSource {
+    fn of(self, path: PathName) -> SourceConfig {
+        SourceConfig { path, url: self.url, on_demand: self.on_demand, trust: self.trust }
+    }
+}
+
+/// The source of a path; `None` for one that somebody publishes.
+fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<PathSource>, ConfigError> {
+    let source = path.done("source", notes);
+    let on_demand = path.done("sourceOnDemand", notes);
+    let start_timeout = path.done("sourceOnDemandStartTimeout", notes);
+    let close_after = path.done("sourceOnDemandCloseAfter", notes);
+    let fingerprint = path.done("sourceFingerprint", notes);
+    let Some(source) = source.filter(|source| source.text().as_deref() != Ok("publisher")) else {
+        let given = [on_demand.filter(|value| value.flag() != Ok(false)), fingerprint];
+        return match given.into_iter().flatten().next() {
+            Some(value) => Err(ConfigError::new(
+                value.line,
+                "this is for a source that is fetched, and a publisher comes by itself".into(),
+            )),
+            None => Ok(None),
+        };
+    };
+    let url = source.parse::<SourceUrl>()?;
+    let mut times = OnDemand::default();
+    if let Some(value) = start_timeout {
+        times.start_timeout = value.parse::<Span>()?.0;
+    }
+    if let Some(value) = close_after {
+        times.close_after = value.parse::<Span>()?.0;
+    }
+    let on_demand = on_demand.map_or(Ok(false), Value::flag)?.then_some(times);
+    let trust = match fingerprint {
+        Some(value) => Trust::Fingerprint(value.parse::<Fingerprint>()?),
+        None => Trust::System,
+    };
+    Ok(Some(PathSource { url, on_demand, trust }))
 }
 
 /// The user that a path is for, if it is for one alone.
@@ -95,6 +151,7 @@ impl Paths {
     fn decide(&self, request: &AccessRequest) -> Result<(), Refusal> {
         let rights = self.rights(&request.path).ok_or(Refusal::NoSuchPath)?;
         let wanted = match request.action {
+            Action::Publish if rights.fetched => return Err(Refusal::NoSuchPath),
             Action::Publish => &rights.publish,
             Action::Read => &rights.read,
         };
@@ -123,7 +180,7 @@ mod tests {
     #[test]
     fn only_named_paths() {
         let check = |text: &str, path: &str, want: bool| {
-            let paths = yaml::read(text, |mut top| super::read(&mut top, &mut Vec::new())).unwrap();
+            let paths = yaml::read(text, |mut top| read(&mut top, &mut Vec::new())).unwrap();
             assert_eq!(paths.rights(&PathName::parse(path).unwrap()).is_some(), want, "{text:?} {path}");
         };
         check("paths: {a: }", "a", true);
@@ -136,7 +193,7 @@ mod tests {
     #[test]
     fn users_of_a_path() {
         let text = "paths:\n  a:\n    publishUser: cam\n    publishPass: secret\n";
-        let paths = yaml::read(text, |mut top| super::read(&mut top, &mut Vec::new())).unwrap();
+        let paths = yaml::read(text, |mut top| read(&mut top, &mut Vec::new())).unwrap();
         let check = |action, path: &str, basic: Option<(&str, &str)>, want| {
             let request = AccessRequest {
                 action,
@@ -156,5 +213,44 @@ mod tests {
         check(Action::Publish, "a", Some(("cam", "secret")), Ok(()));
         check(Action::Read, "b", None, Err(Refusal::NoSuchPath));
         assert_eq!(error("paths:\n  a:\n    readUser: x\n"), "line 3: 'readUser' and 'readPass' go together");
+    }
+
+    #[test]
+    fn sources() {
+        let config = Config::parse(
+            "paths:\n  cam:\n    source: rtmp://h/live/x\n    sourceOnDemand: yes\n    sourceOnDemandStartTimeout: 5s\n  \
+             own:\n    source: publisher\n    sourceOnDemand: no\n  tls:\n    source: rtmps://h/live/x\n    sourceFingerprint: \
+             33949e05fffb5ff3e8aa16f8213a6251b4d9363804ba53233c4da9a46d6f2739\n",
+        )
+        .unwrap();
+        let [cam, tls] = &config.relay.sources[..] else { panic!("{:?}", config.relay.sources) };
+        let times = cam.on_demand.unwrap();
+        assert_eq!((cam.path.as_str(), times.start_timeout.as_secs(), times.close_after.as_secs()), ("cam", 5, 10));
+        assert_eq!((tls.on_demand, tls.url.kind()), (None, "rtmpSource"));
+        assert!(matches!(tls.trust, Trust::Fingerprint(_)));
+
+        let check = |lines: &str, want: &str| {
+            let got = error(&format!("paths:\n  {lines}\n"));
+            assert!(got.starts_with(want), "{lines}: {got}");
+        };
+        check("a: {source: redirect}", "line 2: readers are not sent elsewhere here;");
+        check("a: {source: rtmp://h}", "line 2: the address ends behind the server;");
+        check("a: {sourceOnDemand: yes}", "line 2: this is for a source that is fetched");
+        check("all_others: {source: rtmp://h/a}", "line 2: 'all_others' is no one path");
+        check("a: {source: rtmp://h/a, sourceFingerprint: 00}", "line 2: a fingerprint is");
+    }
+
+    #[test]
+    fn nobody_publishes_where_a_source_does() {
+        let text = "paths: {cam: {source: rtmp://h/a}}";
+        let paths = yaml::read(text, |mut top| read(&mut top, &mut Vec::new())).unwrap();
+        let decide = |action| {
+            let path = PathName::parse("cam").unwrap();
+            let peer = "127.0.0.1:1".parse().unwrap();
+            let query = Vec::new();
+            paths.decide(&AccessRequest { action, path, peer, query, bearer: None, basic: None, digest: None })
+        };
+        assert_eq!(decide(Action::Publish), Err(Refusal::NoSuchPath));
+        assert_eq!(decide(Action::Read), Ok(()));
     }
 }

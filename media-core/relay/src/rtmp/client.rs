@@ -4,15 +4,19 @@
 
 use super::ingest::Ingest;
 use crate::clock::Clock;
+use crate::tls::Trust;
+use bytes::Buf;
 use container::flv::FlvError;
 use hub::{Hub, PathName, PublishError, Publisher, PublisherInfo, PublisherState};
 use proto::rtmp::{ClientConfig, ClientEvent, ClientSession, Purpose, RtmpUrl, Scheme};
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 /// A server that does not answer the dialling within this is not there.
 const DIAL: Duration = Duration::from_secs(4);
@@ -54,39 +58,63 @@ pub enum PullError {
     /// The publisher at the server left.
     #[error("the stream has ended")]
     Ended,
-    /// `rtmps://` is not dialled here.
-    #[error("only rtmp:// can be pulled")]
-    Scheme,
 }
 
-/// Pulls `url` into `path` until something ends it. Dropping the future ends it at once.
+/// Pulls `url` into `path` until something ends it; `trust` is for `rtmps://`. Dropping the future ends it at once.
 ///
 /// # Errors
 /// Always ends with the reason.
 pub async fn pull(
     url: &RtmpUrl,
+    trust: Trust,
     hub: &Hub,
     path: &PathName,
     clock: Clock,
-) -> Result<std::convert::Infallible, PullError> {
-    if url.scheme != Scheme::Rtmp {
-        return Err(PullError::Scheme);
-    }
+) -> Result<Infallible, PullError> {
     let host = format!("{}:{}", url.host, url.port);
+    let dialled = tokio::time::timeout(DIAL, dial(url, trust)).await;
+    let stream = dialled
+        .map_err(|_elapsed| PullError::Timeout(host.clone()))?
+        .map_err(|source| PullError::Io { host: host.clone(), source })?;
+    match stream {
+        Dialled::Plain(stream) => play(stream, url, host, hub, path, clock).await,
+        Dialled::Tls(stream) => play(stream, url, host, hub, path, clock).await,
+    }
+}
+
+enum Dialled {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn dial(url: &RtmpUrl, trust: Trust) -> io::Result<Dialled> {
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(match url.scheme {
+        Scheme::Rtmp => Dialled::Plain(stream),
+        Scheme::Rtmps => Dialled::Tls(Box::new(trust.connect(&url.host, stream).await?)),
+    })
+}
+
+async fn play(
+    stream: impl AsyncRead + AsyncWrite,
+    url: &RtmpUrl,
+    host: String,
+    hub: &Hub,
+    path: &PathName,
+    clock: Clock,
+) -> Result<Infallible, PullError> {
     let io = |source| PullError::Io { host: host.clone(), source };
-    let dial = tokio::time::timeout(DIAL, TcpStream::connect((url.host.as_str(), url.port)));
-    let mut stream = dial.await.map_err(|_elapsed| PullError::Timeout(host.clone()))?.map_err(io)?;
-    stream.set_nodelay(true).map_err(io)?;
     let mut session = ClientSession::new(ClientConfig::new(url.clone(), Purpose::Play), rand::random());
     let (mut ingest, mut publisher) = (Ingest::new(), None::<Publisher>);
     let mut buffer = vec![0; 32 << 10];
-    let mut heard = Instant::now();
-    let (mut input, mut output) = stream.split();
+    let (mut heard, mut flushed) = (Instant::now(), true);
+    let (mut input, mut output) = tokio::io::split(stream);
     loop {
         let unsent = session.pending_output_bytes() > 0;
         tokio::select! {
-            written = output.write_buf(session.output()), if unsent => {
-                written.map_err(io)?;
+            sent = send(&mut output, session.output()), if unsent || !flushed => {
+                flushed = sent.map_err(io)?;
             }
             read = input.read(&mut buffer) => {
                 heard = Instant::now();
@@ -122,4 +150,15 @@ pub async fn pull(
             return Err(PullError::Ended);
         }
     }
+}
+
+/// Writes what there is; else sees to it that none of it is kept back, as TLS does with what the socket did not take. Says whether
+/// nothing is.
+async fn send(output: &mut (impl AsyncWrite + Unpin), bytes: &mut impl Buf) -> io::Result<bool> {
+    if bytes.has_remaining() {
+        output.write_buf(bytes).await?;
+        return Ok(false);
+    }
+    output.flush().await?;
+    Ok(true)
 }

@@ -1,14 +1,14 @@
 //! When to try again: backoff with jitter, the one place that decides it.
 //!
-//! Told the random number, so that tests see every value. Not here: what is tried (`consultation`), devices' own reopening
-//! (`device`).
+//! Told the random number, so that tests see every value. Not here: what is tried (`source`, the engine's links), devices' own
+//! reopening (`device`).
 
 use std::time::Duration;
 
 /// Pauses that double from half a second to half a minute, each shortened by up to a third so that many programs do not
 /// knock together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
@@ -19,24 +19,24 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_secs(30);
 
     /// Nothing tried yet.
-    pub(crate) const fn new() -> Self {
+    pub const fn new() -> Self {
         Self { attempts: 0 }
     }
 
     /// The pause after another failure; `random` is in 0..1.
-    pub(crate) fn failed(&mut self, random: f64) -> Duration {
+    pub fn failed(&mut self, random: f64) -> Duration {
         let doubled = Self::FIRST.saturating_mul(1 << self.attempts.min(10));
         self.attempts = self.attempts.saturating_add(1);
         doubled.min(Self::LONGEST).mul_f64(1.0 - random.clamp(0.0, 1.0) / 3.0)
     }
 
     /// It worked: the next failure starts over.
-    pub(crate) const fn succeeded(&mut self) {
+    pub const fn succeeded(&mut self) {
         self.attempts = 0;
     }
 
     /// Failures in a row.
-    pub(crate) const fn attempts(&self) -> u32 {
+    pub const fn attempts(&self) -> u32 {
         self.attempts
     }
 }

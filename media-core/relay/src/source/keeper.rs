@@ -1,0 +1,74 @@
+//! When a source is fetched: always or while somebody wants it, and again when it broke.
+//!
+//! Not here: one attempt (the protocol's client), how long to pause (`backoff`).
+
+use super::{OnDemand, SourceConfig};
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use hub::Hub;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// A source that delivered for this long was all right: when it breaks, it is tried again as if for the first time.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// Keeps `source` on its path for as long as it is polled.
+pub(super) async fn keep(source: SourceConfig, hub: Hub, clock: Clock) -> Infallible {
+    let Some(times) = source.on_demand else { return again(&source, &hub, clock).await };
+    loop {
+        wanted(&source, &hub, |demand| demand > 0).await;
+        info!(path = %source.path, url = %source.url, "somebody wants it: the source is fetched");
+        tokio::select! {
+            never = again(&source, &hub, clock) => return never,
+            () = unwanted(&source, &hub, times) => {}
+        }
+        info!(path = %source.path, "nobody wants it any more: the source is left");
+    }
+}
+
+/// Fetches, and fetches again.
+async fn again(source: &SourceConfig, hub: &Hub, clock: Clock) -> Infallible {
+    let mut backoff = Backoff::new();
+    loop {
+        let (began, before) = (Instant::now(), received(source, hub));
+        let error = match source.fetch(hub, clock).await {
+            Ok(never) => return never,
+            Err(error) => error,
+        };
+        if began.elapsed() >= STEADY && received(source, hub) != before {
+            backoff.succeeded();
+        }
+        let pause = backoff.failed(rand::random());
+        warn!(path = %source.path, url = %source.url, %error, ?pause, "the source is gone and will be tried again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn received(source: &SourceConfig, hub: &Hub) -> u64 {
+    hub.path(&source.path).map_or(0, |path| path.inbound_bytes)
+}
+
+/// Waits until nobody has wanted it for long enough.
+async fn unwanted(source: &SourceConfig, hub: &Hub, times: OnDemand) {
+    loop {
+        wanted(source, hub, |demand| demand == 0).await;
+        if tokio::time::timeout(times.close_after, wanted(source, hub, |demand| demand > 0)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until as many want it as `enough` says.
+async fn wanted(source: &SourceConfig, hub: &Hub, enough: impl Fn(usize) -> bool) {
+    loop {
+        let changed = hub.demand_changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if enough(hub.demand(&source.path)) {
+            return;
+        }
+        changed.await;
+    }
+}

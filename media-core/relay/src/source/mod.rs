@@ -1,0 +1,82 @@
+//! Sources: streams that the relay fetches from other servers into paths of its own.
+//!
+//! Belongs here: which URL is which protocol ([`SourceUrl`]), when to fetch (`keeper`), what the API shows of it. Not here: the
+//! protocols, each of which has its client in its own folder and tries once (`rtmp::client`), and configuration keys (`config::paths`).
+
+mod keeper;
+#[cfg(test)]
+mod tests;
+mod url;
+
+pub use url::{SourceUrl, SourceUrlError};
+
+use crate::clock::Clock;
+use crate::rtmp;
+use crate::tls::Trust;
+use hub::{Hub, PathName};
+use std::convert::Infallible;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What one path is fed from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// The path.
+    pub path: PathName,
+    /// Where the stream is.
+    pub url: SourceUrl,
+    /// Fetched while somebody wants it; `None` fetches it always.
+    pub on_demand: Option<OnDemand>,
+    /// Whose certificate is good, where the URL has TLS.
+    pub trust: Trust,
+}
+
+/// The times of a source that is fetched on demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnDemand {
+    /// A reader is held so long until the stream is there.
+    pub start_timeout: Duration,
+    /// Fetching goes on so long after the last reader.
+    pub close_after: Duration,
+}
+
+impl Default for OnDemand {
+    /// MediaMTX's.
+    fn default() -> Self {
+        Self { start_timeout: Duration::from_secs(10), close_after: Duration::from_secs(10) }
+    }
+}
+
+/// Why fetching ended.
+#[derive(Debug, Error)]
+pub enum SourceError {
+    /// By RTMP.
+    #[error(transparent)]
+    Rtmp(#[from] rtmp::PullError),
+}
+
+impl SourceConfig {
+    /// How long readers of the path are held, where that is the source's to say.
+    pub(crate) fn wait(&self) -> Option<(PathName, Duration)> {
+        self.on_demand.map(|times| (self.path.clone(), times.start_timeout))
+    }
+
+    /// One connection, from dialling to its end. A new protocol is added here, in [`SourceUrl`] and in [`SourceError`].
+    async fn fetch(&self, hub: &Hub, clock: Clock) -> Result<Infallible, SourceError> {
+        match &self.url {
+            SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, &self.path, clock).await?),
+        }
+    }
+}
+
+/// Fetches `sources` until `stop`.
+pub(crate) async fn run(sources: Vec<SourceConfig>, hub: Hub, clock: Clock, stop: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    for source in sources {
+        tasks.spawn(keeper::keep(source, hub.clone(), clock));
+    }
+    // Dropping the set ends them all: a fetch may be dropped wherever it is.
+    stop.cancelled().await;
+}

@@ -1,0 +1,165 @@
+//! Sources: streams that the relay fetches from servers none of us wrote, always or on demand, and again when the server was away.
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+use anyhow::{Context, Result, ensure};
+use e2e::browser::python;
+use e2e::content::Content;
+use e2e::ffmpeg::pull;
+use e2e::http::{get, request};
+use e2e::nginx::{Nginx, free_address};
+use e2e::patient::{Patient, Phone};
+use e2e::program::{Program, output_dir, run};
+use e2e::relay::{EVERYTHING, Relay};
+use e2e::wait::wait_for;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
+const LIP_SYNC: f64 = 0.045;
+
+/// Checks that `file` is the patient's stream, whole and in step.
+fn whole(file: &Path, codecs: (&str, &str), beeps: usize) -> Result<()> {
+    let check = || -> Result<()> {
+        let content = Content::read(file)?;
+        ensure!(content.codecs() == codecs, "{:?}", content.codecs());
+        content.dts_rises()?;
+        content.clock_runs(1)?;
+        content.in_sync(beeps, LIP_SYNC)?;
+        ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+        let mut clocks = content.pictures.iter().filter_map(|(_, clock)| *clock);
+        ensure!(clocks.all(|clock| clock.stream == 7), "it is the patient's card");
+        Ok(())
+    };
+    check().with_context(|| file.display().to_string())
+}
+
+/// A relay with every server and these paths, which are YAML in braces.
+fn relay(dir: &Path, paths: &str) -> Result<Relay> {
+    Relay::start(dir, &EVERYTHING.replace("{all_others: }", paths))
+}
+
+/// Publishers and players that nginx has.
+fn clients(status: &str) -> Result<usize> {
+    Ok(get(status, "/stat")?.matches("<client>").count())
+}
+
+#[test]
+fn rtmp_always_and_on_demand() -> Result<()> {
+    let dir = output_dir("source_rtmp_always_and_on_demand")?;
+    let (address, status) = (free_address()?, free_address()?);
+    let _nginx = Nginx::rtmp(&dir, &address, &status)?;
+    let url = format!("rtmp://{address}/live/cam");
+    let _patient = Patient::push("patient", &dir, &url, &Phone::default())?;
+    wait_for("the patient at nginx", Duration::from_secs(15), || Ok((clients(&status)? == 1).then_some(())))?;
+    let paths = format!(
+        "{{always: {{source: \"{url}\"}}, wanted: {{source: \"{url}\", sourceOnDemand: yes, sourceOnDemandCloseAfter: 1s}}}}"
+    );
+    let relay = relay(&dir, &paths)?;
+    let always = relay.path_ready("always")?;
+    assert_eq!(always["source"]["type"], "rtmpSource");
+    let wanted = relay.path_until("wanted", |_| true)?;
+    assert_eq!((&wanted["source"]["type"], &wanted["ready"]), (&"rtmpSource".into(), &false.into()));
+    // The other source came at once, so this one would have, too.
+    assert_eq!(clients(&status)?, 2);
+
+    let (a, b) = (dir.join("always.flv"), dir.join("wanted_aac.flv"));
+    let mut readers = [
+        pull("always", &dir, &relay.rtmp("always")?, 5.0, &a)?,
+        pull("wanted", &dir, &relay.rtmp("wanted")?, 5.0, &b)?,
+    ];
+    relay.path_ready("wanted")?;
+    assert_eq!(clients(&status)?, 3);
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    whole(&a, ("h264", "aac"), 3)?;
+    whole(&b, ("h264", "aac"), 3)?;
+    wait_for("the end of the source", Duration::from_secs(10), || Ok((clients(&status)? == 2).then_some(())))?;
+    relay.path_until("wanted", |path| path["ready"] == false)?;
+    relay.stop()
+}
+
+#[test]
+fn the_server_is_killed_and_comes_back() -> Result<()> {
+    let dir = output_dir("source_the_server_is_killed_and_comes_back")?;
+    let (address, status) = (free_address()?, free_address()?);
+    let url = format!("rtmp://{address}/live/cam");
+    let nginx = Nginx::rtmp(&dir, &address, &status)?;
+    let patient = Patient::push("first", &dir, &url, &Phone::default())?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"{url}\"}}}}"))?;
+    relay.path_ready("cam")?;
+    let file = dir.join("both.flv");
+    let mut reader = pull("reader", &dir, &relay.rtmp("cam")?, 12.0, &file)?;
+    relay.path_until("cam", |path| path["readers"].as_array().is_some_and(|readers| !readers.is_empty()))?;
+    let received = |path: &serde_json::Value| path["inboundBytes"].as_u64().unwrap_or_default();
+    let joined = received(&relay.path_ready("cam")?);
+    relay.path_until("cam", |path| received(path) > joined + 300_000)?;
+
+    drop((nginx, patient));
+    relay.path_until("cam", |path| path["ready"] == false)?;
+    let _nginx = Nginx::rtmp(&dir, &address, &status)?;
+    let _patient = Patient::push("second", &dir, &url, &Phone { stream: 8, ..Phone::default() })?;
+    relay.path_ready("cam")?;
+    reader.succeed(Duration::from_secs(60))?;
+    let content = Content::read(&file)?;
+    content.dts_rises()?;
+    content.in_sync(4, LIP_SYNC)?;
+    let streams: Vec<u8> = content.pictures.iter().filter_map(|(_, clock)| clock.map(|c| c.stream)).collect();
+    ensure!(streams.is_sorted() && streams.first() == Some(&7) && streams.last() == Some(&8), "{streams:?}");
+    relay.stop()
+}
+
+#[test]
+fn a_reader_is_told_when_the_source_does_not_answer() -> Result<()> {
+    let dir = output_dir("source_a_reader_is_told_when_the_source_does_not_answer")?;
+    let nobody = free_address()?;
+    let source = format!("source: \"rtmp://{nobody}/live/cam\", sourceOnDemand: yes");
+    let relay = relay(&dir, &format!("{{dead: {{{source}, sourceOnDemandStartTimeout: 1s}}}}"))?;
+    let asked = Instant::now();
+    let (answer, _) = request("GET", &relay.address("hls")?, "/dead.flv")?;
+    assert_eq!(answer, 404);
+    let took = asked.elapsed();
+    ensure!(took >= Duration::from_secs(1) && took < Duration::from_secs(8), "{took:?}");
+    relay.stop()
+}
+
+#[test]
+fn rtmps_by_the_fingerprint_of_its_certificate() -> Result<()> {
+    let dir = output_dir("source_rtmps_by_the_fingerprint_of_its_certificate")?;
+    let (address, status) = (free_address()?, free_address()?);
+    let _nginx = Nginx::rtmp(&dir, &address, &status)?;
+    let _patient = Patient::push("patient", &dir, &format!("rtmp://{address}/live/cam"), &Phone::default())?;
+    let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
+    let mut make = Command::new("openssl");
+    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]);
+    run(make.arg("-out").arg(&certificate).arg("-keyout").arg(&key))?;
+    let mut ask = Command::new("openssl");
+    let shown = run(ask.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(&certificate))?;
+    let shown = String::from_utf8(shown)?;
+    let fingerprint = shown.trim().split_once('=').context("no fingerprint")?.1.to_owned();
+    let mut proxy = Command::new(python());
+    proxy.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("support/tls_proxy.py")).arg(&certificate).arg(&key);
+    let upstream = address.rsplit_once(':').context("no port")?.1;
+    let mut proxy = Program::start("tls", &dir, proxy.arg(upstream))?;
+    let url = format!("rtmps://127.0.0.1:{}/live/cam", proxy.first_line(Duration::from_secs(10))?);
+
+    let other = fingerprint.replace(['0', '1'], "F");
+    let relay = relay(
+        &dir,
+        &format!(
+            "{{known: {{source: \"{url}\", sourceFingerprint: \"{fingerprint}\"}}, unknown: {{source: \"{url}\"}}, \
+             other: {{source: \"{url}\", sourceFingerprint: \"{other}\"}}}}"
+        ),
+    )?;
+    relay.path_ready("known")?;
+    let file = dir.join("known.flv");
+    pull("reader", &dir, &relay.rtmp("known")?, 5.0, &file)?.succeed(Duration::from_secs(40))?;
+    whole(&file, ("h264", "aac"), 3)?;
+    for path in ["unknown", "other"] {
+        ensure!(relay.path_until(path, |_| true)?["ready"] == false, "{path} has no certificate that is good");
+    }
+    let log = std::fs::read_to_string(dir.join("relay.err"))?;
+    ensure!(log.contains("invalid peer certificate"), "{log}");
+    relay.stop()
+}

@@ -34,6 +34,9 @@ const MEGABITS: f64 = 2.0;
 struct Use {
     /// Percent of a core.
     cpu: f64,
+    /// The same with publisher and readers: a server that leaves its packets to Nagle's algorithm has them sent, and paid, by
+    /// whoever acknowledges.
+    whole: f64,
     /// MB.
     memory: f64,
     /// Mbit/s that one reader got.
@@ -57,10 +60,12 @@ pub(crate) fn load(bench: &Bench) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (n, (crowd, ours)) in crowds.iter().zip(&ours).enumerate() {
         let theirs = theirs.get(n).copied();
-        let (cpu, memory) = (theirs.map(|t| t.cpu), theirs.map(|t| t.memory));
+        let (cpu, whole, memory) = (theirs.map(|t| t.cpu), theirs.map(|t| t.whole), theirs.map(|t| t.memory));
         let readers = if *crowd == 1 { "1 RTMP reader".into() } else { format!("{crowd} RTMP readers") };
         let goal = |value| Goal::Beside(value, "nginx-rtmp");
         figures.push(Figure::one(format!("relay, {readers}: CPU"), Some(ours.cpu), "% of a core", goal(cpu)));
+        let what = "… with publisher and readers".into();
+        figures.push(Figure::one(what, Some(ours.whole), "% of a core", goal(whole)));
         figures.push(Figure::one(format!("relay, {readers}: memory (PSS)"), Some(ours.memory), "MB", goal(memory)));
         let got = format!("… received by each, here (nginx-rtmp: {:.2})", theirs.map_or(0.0, |t| t.each));
         figures.push(Figure::one(got, Some(ours.each), "Mbit/s", Goal::Report));
@@ -99,7 +104,7 @@ fn measure(
     let mut push = ffmpeg();
     push.args(["-re", "-stream_loop", "-1", "-i"]).arg(file).args(["-c", "copy", "-f", "flv", url]);
     let _publisher = Program::start("publisher", &bench.dir, &mut push)?;
-    let tree = Tree::of(server);
+    let (tree, everybody) = (Tree::of(server), Tree::of(std::process::id()));
     let mut used = Vec::new();
     for &count in crowds {
         let crowd = Crowd::gather(runtime, url, count)?;
@@ -107,11 +112,11 @@ fn measure(
         std::thread::sleep(SETTLE);
         let before = crowd.received.load(Ordering::Relaxed);
         let begun = std::time::Instant::now();
-        let cpu = tree.cpu(seconds)?;
+        let [cpu, whole] = Tree::cpu_of([&tree, &everybody], seconds)?;
         let bytes = crowd.received.load(Ordering::Relaxed) - before;
         let each = bytes as f64 * 8.0 / 1e6 / begun.elapsed().as_secs_f64() / count as f64;
         ensure!(each > MEGABITS / 2.0, "{count} readers got {each:.2} Mbit/s each");
-        used.push(Use { cpu, memory: tree.memory()?, each });
+        used.push(Use { cpu, whole, memory: tree.memory()?, each });
     }
     Ok(used)
 }

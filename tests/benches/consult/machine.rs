@@ -46,11 +46,22 @@ impl Tree {
 
     /// CPU time during `time`, in percent of one core. Processes that end meanwhile do not count.
     pub(crate) fn cpu(&self, time: Duration) -> Result<f64> {
-        let (begun, before) = (Instant::now(), self.used()?);
+        let [used] = Self::cpu_of([self], time)?;
+        Ok(used)
+    }
+
+    /// As [`Self::cpu`], of several trees in the same time.
+    pub(crate) fn cpu_of<const N: usize>(trees: [&Self; N], time: Duration) -> Result<[f64; N]> {
+        let all = || trees.iter().map(|tree| tree.used()).collect::<Result<Vec<Used>>>();
+        let (begun, before) = (Instant::now(), all()?);
         std::thread::sleep(time);
-        let (after, passed) = (self.used()?, begun.elapsed());
-        let used: f64 = after.iter().map(|(pid, cpu)| cpu - before.get(pid).copied().unwrap_or(0.0)).sum();
-        Ok(used / passed.as_secs_f64() * 100.0)
+        let (after, passed) = (all()?, begun.elapsed());
+        let mut shares = [0.0; N];
+        for ((share, after), before) in shares.iter_mut().zip(after).zip(before) {
+            let used: f64 = after.iter().map(|(pid, cpu)| cpu - before.get(pid).copied().unwrap_or(0.0)).sum();
+            *share = used / passed.as_secs_f64() * 100.0;
+        }
+        Ok(shares)
     }
 
     /// Memory in MB (10⁶ bytes): what each process has alone, and its share of what it has with others (PSS).

@@ -4,9 +4,10 @@
 
 use super::egress::{BY_FOUR_CC, Egress, PATIENCE};
 use super::ingest::Ingest;
-use super::server::{ConnState, RtmpServer};
+use super::server::{ConnState, RtmpServer, Traffic};
 use crate::access::{AccessRequest, Action, Refusal};
 use crate::listen::{ListenError, Listener, Sound};
+use bytes::Buf;
 use container::flv::{FlvError, Signalling, TagKind, VideoCodec};
 use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
 use media::{Codec, MonoTime};
@@ -14,7 +15,9 @@ use proto::rtmp::{Caps, Kind, Media, Reason, RequestId, ServerConfig, ServerEven
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,8 +35,11 @@ const UNSENT: usize = 256 << 10;
 /// What the kernel may hold unsent, so that a slow player is noticed here and not megabytes later.
 const KERNEL_UNSENT: u32 = 128 << 10;
 
-/// One read. Large enough for a key frame in a few reads.
+/// One read of a publisher's. Large enough for a key frame in a few reads.
 const READ: usize = 32 << 10;
+
+/// One read of anybody else's: commands and acknowledgements, and there may be hundreds of players.
+const READ_LITTLE: usize = 4 << 10;
 
 /// A closing connection may take this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -83,8 +89,10 @@ type Opening = Pin<Box<dyn Future<Output = Result<Listener, ListenError>> + Send
 enum Wake {
     Stop,
     Read(io::Result<usize>),
-    Written(io::Result<usize>),
-    Silent,
+    /// Everything is sent, or nothing more can be.
+    Sent(io::Result<()>),
+    /// It is time to see whether the peer has spoken.
+    Silence,
     Ping,
     Opened(Result<Listener, ListenError>),
     Item(Result<Item, ReadError>),
@@ -99,13 +107,13 @@ pub(super) struct Connection {
     role: Role,
     /// What the client said of Enhanced RTMP.
     caps: Caps,
-    sent: u64,
+    traffic: Arc<Traffic>,
 }
 
 impl Connection {
-    pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr) -> Self {
+    pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr, traffic: Arc<Traffic>) -> Self {
         let session = ServerSession::new(ServerConfig::default(), rand::random());
-        Self { server, id, peer, session, role: Role::Idle, caps: Caps::default(), sent: 0 }
+        Self { server, id, peer, session, role: Role::Idle, caps: Caps::default(), traffic }
     }
 
     /// Serves `stream` until either side ends it.
@@ -134,19 +142,24 @@ impl Connection {
         output: &mut (impl AsyncWriteExt + Unpin),
         stop: CancellationToken,
     ) -> Result<(), ConnectionError> {
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; READ_LITTLE];
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval(PING);
+        // Made once: with hundreds of players, each registering anew for every unit is most of what a unit costs.
+        let stopped = stop.cancelled();
+        let silence = tokio::time::sleep_until(heard + SILENCE);
+        tokio::pin!(stopped, silence);
         loop {
-            let unsent = self.session.pending_output_bytes();
+            let waiting = self.session.pending_output_bytes();
+            let feed = waiting < UNSENT;
             let wake = tokio::select! {
                 biased;
-                () = stop.cancelled() => Wake::Stop,
-                written = output.write_buf(self.session.output()), if unsent > 0 => Wake::Written(written),
+                () = &mut stopped => Wake::Stop,
+                sent = send(self.session.output(), output, &self.traffic, !feed), if waiting > 0 => Wake::Sent(sent),
                 read = input.read(&mut buffer) => Wake::Read(read),
-                wake = self.role.wake(unsent < UNSENT) => wake,
+                wake = self.role.wake(feed) => wake,
                 _ = ping.tick(), if self.role.runs() => Wake::Ping,
-                () = tokio::time::sleep_until(heard + SILENCE), if self.role.must_speak() => Wake::Silent,
+                () = &mut silence, if self.role.must_speak() => Wake::Silence,
             };
             match wake {
                 Wake::Stop => {
@@ -164,24 +177,21 @@ impl Connection {
                         self.event(event).await?;
                     }
                     handled?;
-                    let received = self.session.received();
-                    self.server.conns.update(&self.id, |conn| conn.inbound_bytes = received);
+                    self.traffic.received(self.session.received());
+                    if matches!(self.role, Role::Publishing { .. }) {
+                        buffer.resize(READ, 0);
+                    }
                 }
-                Wake::Written(written) => {
-                    self.sent += written? as u64;
-                    let sent = self.sent;
-                    self.server.conns.update(&self.id, |conn| conn.outbound_bytes = sent);
-                }
+                Wake::Sent(sent) => sent?,
                 // The stamp wraps after 49 days; a round trip does not last so long.
                 Wake::Ping => self.session.ping(millis(self.server.clock.now())),
-                Wake::Silent => return Err(ConnectionError::Silent),
+                Wake::Silence if heard.elapsed() >= SILENCE => return Err(ConnectionError::Silent),
+                Wake::Silence => silence.as_mut().reset(heard + SILENCE),
                 Wake::Opened(opened) => self.opened(opened),
-                Wake::Item(Ok(item)) => self.send(&item),
-                Wake::Item(Err(ReadError::Lagged(lagged))) => warn!(missed = lagged.missed, "player fell behind"),
-                Wake::Item(Err(ReadError::Ended(ended))) => {
-                    self.session.finish(StreamEnd::Unpublished, &ended.to_string());
-                    self.become_idle();
-                    return Ok(());
+                Wake::Item(item) => {
+                    if self.play_on(item).is_break() {
+                        return Ok(());
+                    }
                 }
                 Wake::Publisher => {
                     if let Role::Publishing { publisher, path, .. } = &self.role
@@ -214,7 +224,7 @@ impl Connection {
                 let took = Duration::from_millis(u64::from(took));
                 // A stamp we never sent says nothing.
                 if took < SILENCE {
-                    self.server.conns.update(&self.id, |conn| conn.round_trip = Some(took));
+                    self.traffic.round_trip(took);
                 }
             }
         }
@@ -322,6 +332,28 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends what was read and whatever else is there, so that it leaves in one write. Breaks where the stream is over.
+    fn play_on(&mut self, first: Result<Item, ReadError>) -> ControlFlow<()> {
+        let mut next = Some(first);
+        while let Some(item) = next {
+            match item {
+                Ok(item) => self.send(&item),
+                Err(ReadError::Lagged(lagged)) => warn!(missed = lagged.missed, "player fell behind"),
+                Err(ReadError::Ended(ended)) => {
+                    self.session.finish(StreamEnd::Unpublished, &ended.to_string());
+                    self.become_idle();
+                    return ControlFlow::Break(());
+                }
+            }
+            let feed = self.session.pending_output_bytes() < UNSENT;
+            next = match &mut self.role {
+                Role::Playing(playing) if feed => playing.listener.try_next().transpose(),
+                _ => None,
+            };
+        }
+        ControlFlow::Continue(())
+    }
+
     fn send(&mut self, item: &Item) {
         let Role::Playing(playing) = &mut self.role else {
             return;
@@ -388,6 +420,23 @@ impl Role {
     const fn must_speak(&self) -> bool {
         matches!(self, Self::Idle | Self::Publishing { .. })
     }
+}
+
+/// Sends all of `queue`, and then waits for ever, so that a unit leaves in the turn that brought it; with `report` it
+/// returns when the queue is empty.
+async fn send(
+    queue: &mut impl Buf,
+    output: &mut (impl AsyncWriteExt + Unpin),
+    traffic: &Traffic,
+    report: bool,
+) -> io::Result<()> {
+    while queue.has_remaining() {
+        match output.write_buf(queue).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => traffic.sent(count),
+        }
+    }
+    if report { Ok(()) } else { std::future::pending().await }
 }
 
 /// A stamp for pings.

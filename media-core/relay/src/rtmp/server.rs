@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -51,28 +52,82 @@ pub struct RtmpConn {
     pub round_trip: Option<Duration>,
 }
 
-/// The list of connections, each with what ends it.
+/// What a connection counts for itself, without asking the list.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    inbound: AtomicU64,
+    outbound: AtomicU64,
+    /// Milliseconds; [`Self::UNKNOWN`] until the peer has answered.
+    round_trip: AtomicU64,
+}
+
+impl Traffic {
+    const UNKNOWN: u64 = u64::MAX;
+
+    const fn new() -> Self {
+        Self { inbound: AtomicU64::new(0), outbound: AtomicU64::new(0), round_trip: AtomicU64::new(Self::UNKNOWN) }
+    }
+
+    /// `total` bytes were received so far.
+    pub(super) fn received(&self, total: u64) {
+        self.inbound.store(total, Ordering::Relaxed);
+    }
+
+    /// `count` more bytes were sent.
+    pub(super) fn sent(&self, count: usize) {
+        self.outbound.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn round_trip(&self, took: Duration) {
+        let millis = took.as_millis().try_into().unwrap_or(Self::UNKNOWN);
+        self.round_trip.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// A connection on the list.
+#[derive(Debug)]
+struct Entry {
+    /// With the counts of when it was put there.
+    conn: RtmpConn,
+    traffic: Arc<Traffic>,
+    /// Ends it.
+    stop: CancellationToken,
+}
+
+impl Entry {
+    fn now(&self) -> RtmpConn {
+        let round_trip = self.traffic.round_trip.load(Ordering::Relaxed);
+        RtmpConn {
+            inbound_bytes: self.traffic.inbound.load(Ordering::Relaxed),
+            outbound_bytes: self.traffic.outbound.load(Ordering::Relaxed),
+            round_trip: (round_trip != Traffic::UNKNOWN).then(|| Duration::from_millis(round_trip)),
+            ..self.conn.clone()
+        }
+    }
+}
+
+/// The list of connections.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RtmpConns(Arc<Mutex<BTreeMap<String, (RtmpConn, CancellationToken)>>>);
+pub(crate) struct RtmpConns(Arc<Mutex<BTreeMap<String, Entry>>>);
 
 impl RtmpConns {
     pub(crate) fn list(&self) -> Vec<RtmpConn> {
-        self.0.lock().values().map(|(conn, _)| conn.clone()).collect()
+        self.0.lock().values().map(Entry::now).collect()
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<RtmpConn> {
-        self.0.lock().get(id).map(|(conn, _)| conn.clone())
+        self.0.lock().get(id).map(Entry::now)
     }
 
     /// Ends a connection; `false` if there is none of this id.
     pub(crate) fn kick(&self, id: &str) -> bool {
-        let stop = self.0.lock().get(id).map(|(_, stop)| stop.clone());
+        let stop = self.0.lock().get(id).map(|entry| entry.stop.clone());
         stop.inspect(CancellationToken::cancel).is_some()
     }
 
     pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut RtmpConn)) {
-        if let Some((conn, _)) = self.0.lock().get_mut(id) {
-            change(conn);
+        if let Some(entry) = self.0.lock().get_mut(id) {
+            change(&mut entry.conn);
         }
     }
 
@@ -134,14 +189,16 @@ impl RtmpServer {
             round_trip: None,
         };
         let stop = stop.child_token();
-        self.conns.0.lock().insert(id.clone(), (conn, stop.clone()));
+        let traffic = Arc::new(Traffic::new());
+        let entry = Entry { conn, traffic: Arc::clone(&traffic), stop: stop.clone() };
+        self.conns.0.lock().insert(id.clone(), entry);
         let span = info_span!("rtmp", %peer);
         let server = self.clone();
         connections.spawn(
             async move {
                 // Taken off the list however the task ends.
                 let _listed = Listed { conns: server.conns.clone(), id: id.clone() };
-                match Connection::new(server, id, peer).run(stream, stop).await {
+                match Connection::new(server, id, peer, traffic).run(stream, stop).await {
                     Ok(()) => debug!("closed"),
                     // A player that is switched off resets its connection; that is no news.
                     Err(ConnectionError::Io(error)) => debug!(%error, "closed"),

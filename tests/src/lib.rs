@@ -18,6 +18,7 @@ pub mod profile;
 pub mod program;
 pub mod pulse;
 pub mod relay;
+pub mod rtsp_server;
 pub mod stubborn;
 pub mod stun;
 pub mod tap;

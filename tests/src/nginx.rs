@@ -73,6 +73,21 @@ impl Nginx {
         })
     }
 
+    /// Starts one that serves what is in `files`, and sends clients from `/hop/…` on to it.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn files(dir: &Path, files: &Path) -> Result<Self> {
+        let (address, files) = (free_address()?, files.canonicalize()?.display().to_string());
+        Self::start(dir, &address.clone(), "", |place| {
+            format!(
+                "http {{\n{}access_log {place}/access.log combined;\n\
+                 server {{ listen {address}; root {files}; location /hop/ {{ rewrite ^/hop/(.*) /$1 redirect; }} }}\n}}\n",
+                temporary(place)
+            )
+        })
+    }
+
     fn start(dir: &Path, address: &str, modules: &str, servers: impl FnOnce(&str) -> String) -> Result<Self> {
         let home = dir.canonicalize()?.join("nginx");
         // What another run has cached would be hits of that one.

@@ -95,6 +95,16 @@ impl Patient {
         })
     }
 
+    /// Sends as `options`, ffmpeg's, say: they end in a format and a place.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn send_as(name: &str, dir: &Path, phone: &Phone, options: &[&str]) -> Result<Self> {
+        Self::send(name, dir, phone, |command| {
+            command.args(options);
+        })
+    }
+
     fn send(name: &str, dir: &Path, phone: &Phone, to: impl FnOnce(&mut Command)) -> Result<Self> {
         let pipes = vec![fifo(dir, &format!("{name}.yuv"))?, fifo(dir, &format!("{name}.pcm"))?];
         let (size, fps, gop) = (format!("{}x{}", phone.size.0, phone.size.1), FPS.to_string(), phone.gop.to_string());

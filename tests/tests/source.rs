@@ -4,12 +4,13 @@
 use anyhow::{Context, Result, ensure};
 use e2e::browser::python;
 use e2e::content::Content;
-use e2e::ffmpeg::pull;
+use e2e::ffmpeg::{pull, pull_rtsp};
 use e2e::http::{get, request};
 use e2e::nginx::{Nginx, free_address};
 use e2e::patient::{Patient, Phone};
 use e2e::program::{Program, output_dir, run};
 use e2e::relay::{EVERYTHING, Relay};
+use e2e::rtsp_server::RtspServer;
 use e2e::wait::wait_for;
 use std::path::Path;
 use std::process::Command;
@@ -162,4 +163,188 @@ fn rtmps_by_the_fingerprint_of_its_certificate() -> Result<()> {
     let log = std::fs::read_to_string(dir.join("relay.err"))?;
     ensure!(log.contains("invalid peer certificate"), "{log}");
     relay.stop()
+}
+
+/// A camera: GStreamer's server, which takes picture and sound from nginx, the sound as `sound` codes and packs it.
+struct Camera {
+    server: RtspServer,
+    _patient: Patient,
+    _nginx: Nginx,
+}
+
+const AAC: &str = "rtpmp4gpay name=pay1 pt=97";
+const OPUS: &str = "avdec_aac ! audioconvert ! audioresample ! opusenc ! rtpopuspay name=pay1 pt=97";
+const G711: &str =
+    "avdec_aac ! audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8";
+
+impl Camera {
+    fn start(dir: &Path, sound: &str, options: &[&str]) -> Result<Self> {
+        let (address, status) = (free_address()?, free_address()?);
+        let nginx = Nginx::rtmp(dir, &address, &status)?;
+        let url = format!("rtmp://{address}/live/cam");
+        let patient = Patient::push("patient", dir, &url, &Phone::default())?;
+        wait_for("the patient at nginx", Duration::from_secs(15), || Ok((clients(&status)? == 1).then_some(())))?;
+        let pipeline = format!(
+            "rtmp2src location={url} ! flvdemux name=d \
+             d.video ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 \
+             d.audio ! queue ! aacparse ! {sound}"
+        );
+        Ok(Self { server: RtspServer::start(dir, &pipeline, options)?, _patient: patient, _nginx: nginx })
+    }
+
+    fn url(&self, credentials: &str) -> String {
+        format!("rtsp://{credentials}{}/cam", self.server.address)
+    }
+}
+
+/// What the camera shows and says comes out by RTSP with `codecs`, and by RTMP.
+fn from_a_camera(test: &str, sound: &str, codec: &str, options: &[&str], keys: &str, credentials: &str) -> Result<()> {
+    let dir = output_dir(test)?;
+    let camera = Camera::start(&dir, sound, options)?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"{}\", {keys}}}}}", camera.url(credentials)))?;
+    assert_eq!(relay.path_ready("cam")?["source"]["type"], "rtspSource");
+    let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
+    let mut readers = [
+        pull_rtsp("own", &dir, &relay.rtsp("cam")?, "tcp", 6.0, &own)?,
+        pull("rtmp", &dir, &relay.rtmp("cam")?, 6.0, &flv)?,
+    ];
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    whole(&own, ("h264", codec), 3)?;
+    whole(&flv, ("h264", "aac"), 3)?;
+    let log = std::fs::read_to_string(dir.join("relay.err"))?;
+    ensure!(!log.contains("hunter2"), "the log has the password");
+    relay.stop()
+}
+
+#[test]
+fn rtsp_with_digest_in_the_connection() -> Result<()> {
+    let options = ["--user", "admin", "--password", "hunter2"];
+    let name = "source_rtsp_with_digest_in_the_connection";
+    from_a_camera(name, AAC, "aac", &options, "rtspTransport: tcp", "admin:hunter2@")
+}
+
+#[test]
+fn rtsp_by_udp_where_the_camera_has_nothing_else() -> Result<()> {
+    let name = "source_rtsp_by_udp_where_the_camera_has_nothing_else";
+    from_a_camera(name, OPUS, "opus", &["--transport", "udp"], "rtspTransport: automatic", "")
+}
+
+#[test]
+fn rtsp_with_g711() -> Result<()> {
+    from_a_camera("source_rtsp_with_g711", G711, "pcm_alaw", &[], "sourceProtocol: tcp", "")
+}
+
+/// Pulled by RTMP and RTSP, what `send` sends to `source` is whole.
+fn sent_and_fetched(test: &str, source: &str, kind: &str, send: impl FnOnce(&Path) -> Result<Patient>) -> Result<()> {
+    let dir = output_dir(test)?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"{source}\"}}}}"))?;
+    let _patient = send(&dir)?;
+    assert_eq!(relay.path_ready("cam")?["source"]["type"], kind);
+    let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
+    let mut readers = [
+        pull_rtsp("own", &dir, &relay.rtsp("cam")?, "tcp", 5.0, &own)?,
+        pull("rtmp", &dir, &relay.rtmp("cam")?, 5.0, &flv)?,
+    ];
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    for file in [&own, &flv] {
+        whole(file, ("h264", "aac"), 3)?;
+    }
+    relay.stop()
+}
+
+/// A port that nobody has by UDP.
+fn free_udp_port() -> Result<u16> {
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[test]
+fn mpegts_by_udp() -> Result<()> {
+    let port = free_udp_port()?;
+    let to = format!("udp://127.0.0.1:{port}?pkt_size=1316");
+    let source = format!("udp+mpegts://127.0.0.1:{port}?source=127.0.0.1");
+    sent_and_fetched("source_mpegts_by_udp", &source, "mpegtsSource", |dir| {
+        Patient::send_as("patient", dir, &Phone::default(), &["-f", "mpegts", &to])
+    })
+}
+
+#[test]
+fn mpegts_by_multicast() -> Result<()> {
+    let port = free_udp_port()?;
+    let to = format!("udp://239.255.77.7:{port}?pkt_size=1316&localaddr=127.0.0.1");
+    let source = format!("udp://239.255.77.7:{port}?interface=127.0.0.1");
+    sent_and_fetched("source_mpegts_by_multicast", &source, "mpegtsSource", |dir| {
+        Patient::send_as("patient", dir, &Phone::default(), &["-f", "mpegts", &to])
+    })
+}
+
+/// ffmpeg writes HLS as `options` say, nginx serves it, and the relay pulls `playlist`.
+fn hls(test: &str, options: &[&str], playlist: &str) -> Result<()> {
+    let dir = output_dir(test)?;
+    let files = dir.join("files");
+    if files.exists() {
+        std::fs::remove_dir_all(&files)?;
+    }
+    std::fs::create_dir_all(&files)?;
+    let nginx = Nginx::files(&dir, &files)?;
+    let out = files.join("cam.m3u8").display().to_string();
+    let mut all = vec!["-f", "hls", "-hls_time", "1", "-hls_list_size", "6", "-hls_flags", "delete_segments"];
+    all.extend(options);
+    // Sets of renditions have names of their own.
+    let out = if options.contains(&"-var_stream_map") { files.join("%v.m3u8").display().to_string() } else { out };
+    all.push(&out);
+    let _patient = Patient::send_as("patient", &dir, &Phone::default(), &all)?;
+    wait_for("three segments", Duration::from_secs(20), || {
+        let texts = std::fs::read_dir(&files)?.filter_map(|f| std::fs::read_to_string(f.ok()?.path()).ok());
+        let media = texts.filter(|text| text.contains("#EXTINF"));
+        Ok(media.into_iter().any(|text| text.matches("#EXTINF").count() >= 4).then_some(()))
+    })?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"http://{}/{playlist}\"}}}}", nginx.address))?;
+    assert_eq!(relay.path_ready("cam")?["source"]["type"], "hlsSource");
+    let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
+    let mut readers = [
+        pull_rtsp("own", &dir, &relay.rtsp("cam")?, "tcp", 6.0, &own)?,
+        pull("rtmp", &dir, &relay.rtmp("cam")?, 6.0, &flv)?,
+    ];
+    let begun = Instant::now();
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    ensure!(begun.elapsed() > Duration::from_secs(4), "six seconds came in {:?}: not at their pace", begun.elapsed());
+    for file in [&own, &flv] {
+        whole(file, ("h264", "aac"), 3)?;
+    }
+    relay.stop()
+}
+
+#[test]
+fn hls_of_mpegts() -> Result<()> {
+    hls("source_hls_of_mpegts", &[], "cam.m3u8")
+}
+
+#[test]
+fn hls_of_fmp4_behind_a_redirect() -> Result<()> {
+    hls("source_hls_of_fmp4_behind_a_redirect", &["-hls_segment_type", "fmp4"], "hop/cam.m3u8")
+}
+
+#[test]
+fn hls_with_its_sound_apart() -> Result<()> {
+    let apart = [
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-hls_segment_type",
+        "fmp4",
+        "-hls_fmp4_init_filename",
+        "init.mp4",
+        "-var_stream_map",
+        "a:0,agroup:sound,default:yes,name:sound v:0,agroup:sound,name:picture",
+        "-master_pl_name",
+        "all.m3u8",
+    ];
+    hls("source_hls_with_its_sound_apart", &apart, "all.m3u8")
 }

@@ -106,6 +106,8 @@ const PACKAGES: &[Package] = &[
     unless("gstreamer1.0-tools", Need::EndToEnd, "a second player: gst-launch-1.0", Unless::Program("gst-launch-1.0")),
     package("gstreamer1.0-plugins-bad", Need::EndToEnd, "that player's HLS, and its H.264 parser"),
     package("gstreamer1.0-rtsp", Need::EndToEnd, "that player as a publisher by RTSP"),
+    package("gir1.2-gst-rtsp-server-1.0", Need::EndToEnd, "a camera to pull from: an RTSP server"),
+    package("python3-gi", Need::EndToEnd, "that server's language"),
     package("libnginx-mod-rtmp", Need::EndToEnd, "its RTMP, to pull from and to measure by"),
     unless("openssl", Need::EndToEnd, "certificates for servers that are pulled from", Unless::Program("openssl")),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),

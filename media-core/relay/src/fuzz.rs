@@ -34,6 +34,11 @@ pub fn fuzz_http_request(data: &[u8]) {
     assert!(wish.bearer.is_none() || wish.basic.is_none(), "one kind of credentials");
 }
 
+/// A playlist of somebody else's.
+pub fn fuzz_hls_pull(data: &[u8]) {
+    crate::hls::pull::playlist::fuzz(data);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +62,11 @@ mod tests {
             b"*\n",
         ];
         replay("http_request", fuzz_http_request, requests);
+        let playlists: &[&[u8]] = &[
+            b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n#EXTINF:2,\na.ts\n",
+            b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\n\xFF\n",
+        ];
+        replay("hls_pull", fuzz_hls_pull, playlists);
     }
 
     proptest! {
@@ -64,6 +74,7 @@ mod tests {
         fn nothing_panics(text in "[ -~\r\n]{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..100)) {
             for data in [text.as_bytes(), &bytes] {
                 fuzz_config(data);
+                fuzz_hls_pull(&[b"#EXTM3U\n", data].concat());
                 fuzz_http_request(data);
             }
         }

@@ -24,6 +24,7 @@ pub mod hls;
 mod http;
 pub mod listen;
 mod metrics;
+pub mod mpegts;
 mod ports;
 mod relay;
 pub mod rtmp;

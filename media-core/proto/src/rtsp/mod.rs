@@ -8,6 +8,8 @@
 //! nobody's client has used RFC 2326's other arrangement in twenty years, and it would let anybody who hears an id end a stream.
 
 mod auth;
+#[cfg(test)]
+mod cameras;
 mod egress;
 #[doc(hidden)]
 pub mod fuzz;

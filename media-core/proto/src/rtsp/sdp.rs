@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use media::{
-    AacParams, ClockRate, CodecParams, G711Law, G711Params, H264Params, MediaKind, NalKind, OpusParams, TrackSet,
+    AacParams, AnnexB, ClockRate, CodecParams, G711Law, G711Params, H264Params, MediaKind, NalKind, OpusParams,
+    TrackSet,
 };
 use sdp_types::{Attribute, Connection, Origin, Session, Time};
 use std::fmt::Write;
@@ -127,7 +128,7 @@ impl Presentation {
     /// # Errors
     /// [`SdpError`]. A track that is not understood is no error but [`Format::Other`].
     pub fn parse(text: &[u8]) -> Result<Self, SdpError> {
-        let session = Session::parse(text).map_err(|e| SdpError::Syntax(e.to_string()))?;
+        let session = Session::parse(&with_our_origin(text)).map_err(|e| SdpError::Syntax(e.to_string()))?;
         match session.medias.len() {
             0 => Err(SdpError::Empty),
             1..=MAX_MEDIA => Ok(Self { media: session.medias.iter().map(Media::parse).collect() }),
@@ -286,14 +287,30 @@ impl Parameters {
     }
 }
 
+/// The description with an origin of ours. Nobody here asks whose it is, and some cameras (TP-Link) write more fields than there are.
+fn with_our_origin(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + OUR_ORIGIN.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        out.extend_from_slice(if line.starts_with(b"o=") { OUR_ORIGIN } else { line });
+    }
+    out
+}
+
+/// Of a byte stream (ITU-T H.264 annex B).
+const START_CODE: &[u8] = &[0, 0, 1];
+
+const OUR_ORIGIN: &[u8] = b"o=- 0 0 IN IP4 0.0.0.0\r\n";
+
 fn h264(parameters: &Parameters) -> Format {
     // Interleaved mode is a buffer of its own, and no encoder for live use has it.
     if parameters.number("packetization-mode") == Some(2) {
         return Format::Other("H264 in interleaved mode".into());
     }
     let sets = parameters.get("sprop-parameter-sets").unwrap_or_default();
+    let sets = sets.split(',').filter_map(|set| STANDARD.decode(set.trim()).ok());
+    // Some cameras (GW Security) leave the start code of the next unit behind each.
     let sets: Vec<Bytes> =
-        sets.split(',').filter_map(|set| STANDARD.decode(set.trim()).ok()).map(Bytes::from).collect();
+        sets.filter_map(|set| AnnexB::new(&[START_CODE, &set].concat()).next().map(Bytes::copy_from_slice)).collect();
     let of = |kind| sets.iter().filter(move |set| NalKind::of(set) == kind).cloned();
     let (sps, pps) = (of(NalKind::Sps).next(), of(NalKind::Pps).collect::<Vec<_>>());
     // Broken sets are as good as none: those in the stream count.

@@ -4,6 +4,7 @@ use super::values::Span;
 use super::yaml::{Section, Value};
 use super::{ConfigError, Done, Note};
 use crate::access::{AccessRequest, Action, Authorizer, Refusal, Verdict, constant_time_eq};
+use crate::rtsp::PullTransport;
 use crate::source::{OnDemand, SourceConfig, SourceUrl};
 use crate::tls::{Fingerprint, Trust};
 use hub::PathName;
@@ -78,11 +79,13 @@ struct PathSource {
     url: SourceUrl,
     on_demand: Option<OnDemand>,
     trust: Trust,
+    transport: PullTransport,
 }
 
 impl PathSource {
     fn of(self, path: PathName) -> SourceConfig {
-        SourceConfig { path, url: self.url, on_demand: self.on_demand, trust: self.trust }
+        let Self { url, on_demand, trust, transport } = self;
+        SourceConfig { path, url, on_demand, trust, transport }
     }
 }
 
@@ -93,8 +96,11 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
     let start_timeout = path.done("sourceOnDemandStartTimeout", notes);
     let close_after = path.done("sourceOnDemandCloseAfter", notes);
     let fingerprint = path.done("sourceFingerprint", notes);
+    // The second is the first's old name.
+    let transport =
+        [path.done("rtspTransport", notes), path.done("sourceProtocol", notes)].into_iter().flatten().next();
     let Some(source) = source.filter(|source| source.text().as_deref() != Ok("publisher")) else {
-        let given = [on_demand.filter(|value| value.flag() != Ok(false)), fingerprint];
+        let given = [on_demand.filter(|value| value.flag() != Ok(false)), fingerprint, transport];
         return match given.into_iter().flatten().next() {
             Some(value) => Err(ConfigError::new(
                 value.line,
@@ -116,7 +122,18 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
         Some(value) => Trust::Fingerprint(value.parse::<Fingerprint>()?),
         None => Trust::System,
     };
-    Ok(Some(PathSource { url, on_demand, trust }))
+    let transport = match transport.map(|value| Ok((value.line, value.text()?))).transpose()? {
+        None => PullTransport::Automatic,
+        Some((line, text)) => match text.as_str() {
+            "automatic" => PullTransport::Automatic,
+            "tcp" => PullTransport::Tcp,
+            "udp" => PullTransport::Udp,
+            other => {
+                return Err(ConfigError::new(line, format!("'{other}' is no transport; write automatic, tcp or udp")));
+            }
+        },
+    };
+    Ok(Some(PathSource { url, on_demand, trust, transport }))
 }
 
 /// The user that a path is for, if it is for one alone.
@@ -237,6 +254,10 @@ mod tests {
         check("a: {source: rtmp://h}", "line 2: the address ends behind the server;");
         check("a: {sourceOnDemand: yes}", "line 2: this is for a source that is fetched");
         check("all_others: {source: rtmp://h/a}", "line 2: 'all_others' is no one path");
+        check(
+            "a: {source: rtsp://h/a, rtspTransport: multicast}",
+            "line 2: 'multicast' is no transport; write automatic, tcp or udp",
+        );
         check("a: {source: rtmp://h/a, sourceFingerprint: 00}", "line 2: a fingerprint is");
     }
 

@@ -1,7 +1,7 @@
 //! HLS in three forms at once, over plain HTTP: LL-HLS, plain fMP4, and MPEG-TS for old players.
 //!
 //! Belongs here: who makes segments and how long ([`HlsState`], `muxer`), from units to parts (`segmenter`, `writer`), status codes,
-//! headers and held requests (`answer`), the player page. Not here: playlists (`proto::hls`), boxes and packets (`container`), the port
+//! headers and held requests (`answer`), the player page, the client that pulls ([`pull`]). Not here: playlists (`proto::hls`), boxes and packets (`container`), the port
 //! (`relay`).
 //!
 //! A muxer is a reader of its path and makes one kind of segments; LL-HLS and plain fMP4 list the same ones. It starts with the first request and closes when nobody has asked for a while. Nothing
@@ -11,6 +11,7 @@
 mod answer;
 mod muxer;
 mod page;
+pub mod pull;
 mod segmenter;
 #[cfg(test)]
 mod tests;

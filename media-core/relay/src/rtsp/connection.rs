@@ -49,7 +49,7 @@ const COMPLETE: Duration = Duration::from_secs(1);
 /// How often reports go out, and the lists' counts are brought up to date: RFC 3550 §6.2 says five seconds, half of them at first.
 const REPORT: Duration = Duration::from_millis(2500);
 /// How long a packet by UDP is waited for when its followers are there.
-const REORDER: Duration = Duration::from_millis(100);
+pub(super) const REORDER: Duration = Duration::from_millis(100);
 
 /// Is there a picture and a sound?
 fn both(tracks: &TrackSet) -> bool {

@@ -1,4 +1,4 @@
-//! RTSP: publishers and readers, with media in the connection or by UDP.
+//! RTSP: publishers, readers, and the client that pulls, with media in the connection or by UDP.
 //!
 //! Belongs here: the server's sockets and tasks, the pair of UDP ports, payloads that readers share. Not here: the protocol's state,
 //! descriptions, packets (`proto::rtsp`, `proto::rtp`), what a path keeps (`hub`).
@@ -6,12 +6,14 @@
 mod access;
 mod connection;
 mod payloads;
+mod pull;
 mod reading;
 mod registry;
 mod server;
 mod udp;
 
 pub use proto::rtsp::AuthMethods;
+pub use pull::{PullError, PullTransport, RtspUrl, RtspUrlError, pull};
 pub(crate) use registry::RtspLists;
 pub use registry::{RtspConn, RtspSession, SessionStats, SessionTransport};
 pub use server::RtspConfig;

@@ -2,12 +2,13 @@
 //!
 //! Not here: one attempt (the protocol's client), how long to pause (`backoff`).
 
-use super::{OnDemand, SourceConfig};
+use super::{OnDemand, SourceConfig, SourceError};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use hub::Hub;
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -33,7 +34,7 @@ async fn again(source: &SourceConfig, hub: &Hub, clock: Clock) -> Infallible {
     let mut backoff = Backoff::new();
     loop {
         let (began, before) = (Instant::now(), received(source, hub));
-        let error = match source.fetch(hub, clock).await {
+        let error = match attempt(source, hub, clock).await {
             Ok(never) => return never,
             Err(error) => error,
         };
@@ -44,6 +45,15 @@ async fn again(source: &SourceConfig, hub: &Hub, clock: Clock) -> Infallible {
         warn!(path = %source.path, url = %source.url, %error, ?pause, "the source is gone and will be tried again");
         tokio::time::sleep(pause).await;
     }
+}
+
+/// One attempt, in a task of its own: what comes from elsewhere goes through parsers of others, and one that panics ends its attempt alone.
+async fn attempt(source: &SourceConfig, hub: &Hub, clock: Clock) -> Result<Infallible, SourceError> {
+    // Dropping the set ends the task.
+    let mut task = JoinSet::new();
+    let (source, hub) = (source.clone(), hub.clone());
+    task.spawn(async move { source.fetch(&hub, clock).await });
+    task.join_next().await.and_then(Result::ok).unwrap_or(Err(SourceError::Panicked))
 }
 
 fn received(source: &SourceConfig, hub: &Hub) -> u64 {

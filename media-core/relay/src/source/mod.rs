@@ -11,8 +11,9 @@ mod url;
 pub use url::{SourceUrl, SourceUrlError};
 
 use crate::clock::Clock;
-use crate::rtmp;
+use crate::rtsp::PullTransport;
 use crate::tls::Trust;
+use crate::{hls, mpegts, rtmp, rtsp};
 use hub::{Hub, PathName};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct SourceConfig {
     pub on_demand: Option<OnDemand>,
     /// Whose certificate is good, where the URL has TLS.
     pub trust: Trust,
+    /// How packets come, where the URL is RTSP's.
+    pub transport: PullTransport,
 }
 
 /// The times of a source that is fetched on demand.
@@ -55,6 +58,18 @@ pub enum SourceError {
     /// By RTMP.
     #[error(transparent)]
     Rtmp(#[from] rtmp::PullError),
+    /// By RTSP.
+    #[error(transparent)]
+    Rtsp(#[from] rtsp::PullError),
+    /// By MPEG-TS over UDP.
+    #[error(transparent)]
+    MpegTs(#[from] mpegts::PullError),
+    /// By HLS.
+    #[error(transparent)]
+    Hls(#[from] hls::pull::PullError),
+    /// A client broke off; what it read is to blame, and the next attempt may read something else.
+    #[error("the client broke off")]
+    Panicked,
 }
 
 impl SourceConfig {
@@ -65,8 +80,12 @@ impl SourceConfig {
 
     /// One connection, from dialling to its end. A new protocol is added here, in [`SourceUrl`] and in [`SourceError`].
     async fn fetch(&self, hub: &Hub, clock: Clock) -> Result<Infallible, SourceError> {
+        let path = &self.path;
         match &self.url {
-            SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, &self.path, clock).await?),
+            SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, path, clock).await?),
+            SourceUrl::Rtsp(url) => Ok(rtsp::pull(url, self.transport, hub, path, clock).await?),
+            SourceUrl::MpegTs(url) => Ok(mpegts::pull(url, hub, path, clock).await?),
+            SourceUrl::Hls(url) => Ok(hls::pull::pull(url, self.trust, hub, path, clock).await?),
         }
     }
 }

@@ -23,7 +23,13 @@ async fn refuses() -> (String, Arc<AtomicUsize>) {
 
 fn source(url: &str, on_demand: Option<OnDemand>) -> SourceConfig {
     let path = PathName::parse("cam").unwrap();
-    SourceConfig { path, url: url.parse().unwrap(), on_demand, trust: Trust::System }
+    SourceConfig {
+        path,
+        url: url.parse().unwrap(),
+        on_demand,
+        trust: Trust::System,
+        transport: PullTransport::Automatic,
+    }
 }
 
 /// Waits until `asked` has reached `count`.

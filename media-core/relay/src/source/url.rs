@@ -1,15 +1,27 @@
 //! Which URL is which protocol. Not here: what is behind it.
 
+use crate::hls::pull::{HlsUrl, HlsUrlError};
+use crate::mpegts::{UdpUrl, UdpUrlError};
+use crate::rtsp::{RtspUrl, RtspUrlError};
 use proto::rtmp::{RtmpUrl, UrlError};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
+
+/// What is fetched, for whoever wrote something else.
+const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, udp+mpegts://, http:// or https://";
 
 /// Where a source is. `Display` and `Debug` leave credentials out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceUrl {
     /// `rtmp://` or `rtmps://`.
     Rtmp(RtmpUrl),
+    /// `rtsp://`.
+    Rtsp(RtspUrl),
+    /// `udp+mpegts://` or `udp://`.
+    MpegTs(UdpUrl),
+    /// `http://` or `https://`, of a playlist.
+    Hls(HlsUrl),
 }
 
 /// What is wrong with the URL of a source.
@@ -19,11 +31,23 @@ pub enum SourceUrlError {
     #[error("readers are not sent elsewhere here; write the other address itself, and the stream is fetched")]
     Redirect,
     /// A protocol that is not fetched.
-    #[error("'{0}' is no source; write 'publisher', or an address that begins with rtmp:// or rtmps://")]
+    #[error("'{0}' is no source; write 'publisher', or an address that begins with {SCHEMES}")]
     Scheme(String),
+    /// RTSP with TLS.
+    #[error("RTSP is not fetched by TLS yet; write rtsp:// where the camera has that, too")]
+    Rtsps,
     /// Not an RTMP URL.
     #[error(transparent)]
     Rtmp(#[from] UrlError),
+    /// Not an RTSP URL.
+    #[error(transparent)]
+    Rtsp(#[from] RtspUrlError),
+    /// Not a place to listen.
+    #[error(transparent)]
+    MpegTs(#[from] UdpUrlError),
+    /// Not a playlist's URL.
+    #[error(transparent)]
+    Hls(#[from] HlsUrlError),
 }
 
 impl SourceUrl {
@@ -31,6 +55,9 @@ impl SourceUrl {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Rtmp(_) => "rtmpSource",
+            Self::Rtsp(_) => "rtspSource",
+            Self::MpegTs(_) => "mpegtsSource",
+            Self::Hls(_) => "hlsSource",
         }
     }
 }
@@ -46,6 +73,10 @@ impl FromStr for SourceUrl {
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
         match scheme.as_str() {
             "rtmp" | "rtmps" => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
+            "rtsp" => Ok(Self::Rtsp(text.parse()?)),
+            "rtsps" => Err(SourceUrlError::Rtsps),
+            "udp" | "udp+mpegts" => Ok(Self::MpegTs(text.parse()?)),
+            "http" | "https" => Ok(Self::Hls(text.parse()?)),
             "" => Err(SourceUrlError::Scheme(text.chars().take_while(char::is_ascii_alphanumeric).collect())),
             _ => Err(SourceUrlError::Scheme(format!("{scheme}://"))),
         }
@@ -56,6 +87,9 @@ impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rtmp(url) => url.fmt(f),
+            Self::Rtsp(url) => url.fmt(f),
+            Self::MpegTs(url) => url.fmt(f),
+            Self::Hls(url) => url.fmt(f),
         }
     }
 }
@@ -84,9 +118,15 @@ mod tests {
             "redirect",
             "readers are not sent elsewhere here; write the other address itself, and the stream is fetched",
         );
+        check("rtsp://me:secret@h/a?b=secret", "rtspSource rtsp://h:554");
+        check("rtsps://me:secret@h/a", "RTSP is not fetched by TLS yet; write rtsp:// where the camera has that, too");
+        check("udp://:5000", "mpegtsSource udp+mpegts://0.0.0.0:5000");
+        check("https://me:secret@h/a.m3u8?secret", "hlsSource https://h");
+        check("https://h/a", "only HLS is pulled by HTTP, and its addresses end in .m3u8");
         check(
             "gopher://me:secret@h/a",
-            "'gopher://' is no source; write 'publisher', or an address that begins with rtmp:// or rtmps://",
+            "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, \
+             udp+mpegts://, http:// or https://",
         );
     }
 }

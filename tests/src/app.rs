@@ -108,6 +108,20 @@ impl App {
         wait_for(expression, limit, || Ok((self.evaluate(expression)? == true).then_some(())))
     }
 
+    /// Waits until what the page has now is on the screen.
+    ///
+    /// # Errors
+    /// Where the page does not paint.
+    pub fn painted(&self) -> Result<()> {
+        // What is drawn in one refresh is on screen with the next. The driver's own asynchronous scripts never return here.
+        self.evaluate("window.refreshes = 0")?;
+        let count = "window.refreshes += 1";
+        self.evaluate(&format!(
+            "requestAnimationFrame(() => {{ {count}; requestAnimationFrame(() => {{ {count} }}) }})"
+        ))?;
+        self.until("window.refreshes === 2", Duration::from_secs(10))
+    }
+
     /// What the patient is told to open, in the window's order: push, play, HLS, FLV.
     ///
     /// # Errors

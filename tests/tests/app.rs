@@ -135,6 +135,7 @@ fn nothing_to_speak_into() -> Result<()> {
     desktop.screenshot(&dir, "missing")?;
     app.click("language")?;
     says(&app, "未找到麦克风", true, Duration::from_secs(10))?;
+    app.painted()?;
     desktop.screenshot(&dir, "missing-zh")?;
     app.click("language")?;
     app.click("start")?;

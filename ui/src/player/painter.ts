@@ -69,6 +69,12 @@ export class Painter {
     });
   }
 
+  /** How high the tallest screen is, in the display's own pixels; 0 without one. */
+  height(): number {
+    const heights = [...this.#screens.keys()].map(({ canvas }) => canvas.clientHeight * devicePixelRatio);
+    return Math.round(Math.max(0, ...heights));
+  }
+
   /** Forgets the picture that waits; what is on a canvas stays. */
   drop(): void {
     this.#next?.picture.close();

@@ -71,6 +71,17 @@ it('says at every opening that it cannot decode here, and reports the pictures d
   player.close();
 });
 
+it('says once how high the own picture is drawn', () => {
+  const player = new SocketPlayer();
+  player.connect('ws://127.0.0.1:1/player');
+  const canvas = document.createElement('canvas');
+  Object.defineProperty(canvas, 'clientHeight', { value: 620 });
+  player.own.attach({ canvas, size: () => undefined });
+  for (const sequence of [1, 2]) sockets[0]!.onmessage({ data: planes(2, sequence) });
+  expect(sent().filter((message) => message['type'] === 'ownHeight')).toEqual([{ type: 'ownHeight', pixels: 620 }]);
+  player.close();
+});
+
 it('hands levels to whoever listens', () => {
   const player = new SocketPlayer();
   player.connect('ws://127.0.0.1:1/player');

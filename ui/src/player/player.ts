@@ -29,11 +29,16 @@ export class SocketPlayer implements Player {
   readonly #socket: PlayerSocket;
   readonly #decoder: PictureDecoder<VideoFrame>;
   #decodes: boolean | null = null;
+  /** How high the own picture is drawn, as the shell was told last. */
+  #ownHeight = 0;
 
   constructor() {
     this.#socket = new PlayerSocket({
       message: (message, receivedAt) => this.#take(message, receivedAt),
-      open: () => this.#reportSelfTest(),
+      open: () => {
+        this.#ownHeight = 0;
+        this.#reportSelfTest();
+      },
       closed: () => this.#decoder.reset(),
     });
     this.#decoder = new PictureDecoder(webCodecs, {
@@ -70,6 +75,14 @@ export class SocketPlayer implements Player {
     if (this.#decodes !== null) this.#socket.send({ type: 'selfTest', ok: this.#decodes });
   }
 
+  /** The shell makes the own picture no larger than it is drawn. */
+  #reportOwnHeight(): void {
+    const pixels = this.own.height();
+    if (pixels === this.#ownHeight) return;
+    this.#ownHeight = pixels;
+    this.#socket.send({ type: 'ownHeight', pixels });
+  }
+
   #take(message: Incoming, receivedAt: number): void {
     switch (message.kind) {
       case 'unit':
@@ -77,6 +90,7 @@ export class SocketPlayer implements Player {
         break;
       case 'own':
         this.#showPlanes(this.own, message, receivedAt, false);
+        this.#reportOwnHeight();
         break;
       case 'remote':
         this.#showPlanes(this.remote, message, receivedAt, true);

@@ -44,7 +44,8 @@ export type Incoming = UnitMessage | PictureMessage | MeterMessage;
 export type Outgoing =
   | { type: 'selfTest'; ok: boolean }
   | { type: 'shown'; sequence: number; decodeMs: number; displayMs: number }
-  | { type: 'needKey' };
+  | { type: 'needKey' }
+  | { type: 'ownHeight'; pixels: number };
 
 const KIND_UNIT = 1;
 const KIND_OWN = 2;

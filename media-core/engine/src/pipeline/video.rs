@@ -14,8 +14,10 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The own picture beside the patient's: larger than it is ever drawn, small enough to be sent as it is.
+/// The own picture beside the patient's: small enough to be sent as it is and to cost nothing.
 const OWN: (u32, u32) = (320, 240);
+/// The own picture alone on the home screen, or in the patient's place: sharp there, and still sent as it is.
+const OWN_LARGE: (u32, u32) = (640, 480);
 /// A camera slower than this is no camera; then the still card says that somebody is there.
 const PATIENCE: Duration = Duration::from_millis(700);
 /// Two still cards a second: a listener that joins waits at most half a second, and it costs nothing.
@@ -218,7 +220,8 @@ impl Encode {
         // The visit first: the own picture is only for the eye that can wait a millisecond.
         self.encode(picture, config, now);
         if self.windows.any() {
-            match scale(picture, OWN.0, OWN.1, Fit::Inside) {
+            let (width, height) = if self.windows.own_height() > OWN.1 { OWN_LARGE } else { OWN };
+            match scale(picture, width, height, Fit::Inside) {
                 Ok(small) => self.windows.show_own(small, mirrored),
                 Err(error) => tracing::warn!(%error, "the own picture"),
             }

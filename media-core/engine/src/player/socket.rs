@@ -219,6 +219,7 @@ impl Connection {
                 self.windows.want_key();
                 self.window.queue.lock().restart();
             }
+            Some(FromWindow::OwnHeight { pixels }) => self.windows.draw_own(pixels),
             None => tracing::debug!("a message of the window that means nothing"),
         }
     }

@@ -17,7 +17,7 @@ const MAX_WINDOWS: usize = 4;
 /// Share of the newest value in a running mean: settles within a second of pictures.
 const MEAN_SHARE: f32 = 0.1;
 
-/// The own picture, small.
+/// The own picture, no larger than it is drawn.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnPicture {
     pub(crate) picture: Picture,
@@ -48,6 +48,7 @@ struct Inner {
     remote: Mutex<Remote>,
     own: watch::Sender<Option<OwnPicture>>,
     own_sequence: AtomicU32,
+    own_height: AtomicU32,
     levels: Mutex<Levels>,
     delays: Mutex<WindowDelays>,
     key_wanted: Notify,
@@ -77,6 +78,7 @@ impl Windows {
             remote: Mutex::default(),
             own: watch::channel(None).0,
             own_sequence: AtomicU32::new(0),
+            own_height: AtomicU32::new(0),
             levels: Mutex::default(),
             delays: Mutex::default(),
             key_wanted: Notify::new(),
@@ -118,6 +120,16 @@ impl Windows {
     pub(crate) fn show_own(&self, picture: Picture, mirrored: bool) {
         let sequence = self.0.own_sequence.fetch_add(1, Ordering::Relaxed);
         self.0.own.send_replace(Some(OwnPicture { picture, sequence, mirrored }));
+    }
+
+    /// A window draws the own picture so many pixels high.
+    pub(crate) fn draw_own(&self, pixels: u32) {
+        self.0.own_height.store(pixels, Ordering::Relaxed);
+    }
+
+    /// How high the own picture is drawn, in pixels; 0 before a window has said.
+    pub(crate) fn own_height(&self) -> u32 {
+        self.0.own_height.load(Ordering::Relaxed)
     }
 
     /// Is there a window to show anything to?

@@ -44,6 +44,8 @@ pub(crate) enum FromWindow {
     Shown { sequence: u32, decode_ms: f32, display_ms: f32 },
     /// It cannot go on without a key unit.
     NeedKey,
+    /// The own picture is drawn so many of the screen's pixels high.
+    OwnHeight { pixels: u32 },
 }
 
 impl FromWindow {
@@ -135,6 +137,7 @@ mod tests {
             r#"{"type":"shown","sequence":7,"decodeMs":1.5,"displayMs":2}"#,
             Some(FromWindow::Shown { sequence: 7, decode_ms: 1.5, display_ms: 2.0 }),
         );
+        check(r#"{"type":"ownHeight","pixels":620}"#, Some(FromWindow::OwnHeight { pixels: 620 }));
         check("", None);
         check(r#"{"type":"shown"}"#, None);
         check(&format!("{{\"type\":\"needKey\",\"x\":\"{}\"}}", "y".repeat(2000)), None);

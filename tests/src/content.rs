@@ -142,6 +142,36 @@ impl Content {
     }
 }
 
+/// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
+pub const LIP_SYNC: f64 = 0.045;
+
+/// Checks that `file` is the patient's stream, whole and in step for this many beeps.
+///
+/// # Errors
+/// Where not, with the file and the numbers.
+pub fn whole(file: &Path, codecs: (&str, &str), beeps: usize) -> Result<()> {
+    judge(file, codecs, |content| content.in_sync(beeps, LIP_SYNC))
+}
+
+/// As [`whole`], in step as `in_step` finds.
+///
+/// # Errors
+/// Where not, with the file and the numbers.
+pub fn judge(file: &Path, codecs: (&str, &str), in_step: impl Fn(&Content) -> Result<()>) -> Result<()> {
+    let check = || -> Result<()> {
+        let content = Content::read(file)?;
+        ensure!(content.codecs() == codecs, "{:?}", content.codecs());
+        content.dts_rises()?;
+        content.clock_runs(1)?;
+        in_step(&content)?;
+        ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+        let mut clocks = content.pictures.iter().filter_map(|(_, clock)| *clock);
+        ensure!(clocks.all(|clock| clock.stream == 7), "it is the patient's card");
+        Ok(())
+    };
+    check().with_context(|| file.display().to_string())
+}
+
 fn stream<'a>(probe: &'a Value, kind: &str) -> Option<&'a Value> {
     probe["streams"].as_array()?.iter().find(|s| s["codec_type"] == kind)
 }

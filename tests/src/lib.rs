@@ -22,5 +22,6 @@ pub mod rtsp_server;
 pub mod stubborn;
 pub mod stun;
 pub mod tap;
+pub mod tls;
 pub mod tones;
 pub mod wait;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, ensure};
-use e2e::content::Content;
+use e2e::content::{Content, LIP_SYNC, judge, whole};
 use e2e::ffmpeg::{ffmpeg, pull, pull_rtsp};
 use e2e::http::request;
 use e2e::patient::{Patient, Phone};
@@ -11,32 +11,8 @@ use e2e::relay::{EVERYTHING, Relay};
 use e2e::wait::wait_for;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
-const LIP_SYNC: f64 = 0.045;
-
-/// Checks that `file` is the patient's stream, whole and in step.
-fn whole(file: &Path, codecs: (&str, &str), beeps: usize) -> Result<()> {
-    judge(file, codecs, |content| content.in_sync(beeps, LIP_SYNC))
-}
-
-fn judge(file: &Path, codecs: (&str, &str), in_step: impl Fn(&Content) -> Result<()>) -> Result<()> {
-    let check = || -> Result<()> {
-        let content = Content::read(file)?;
-        ensure!(content.codecs() == codecs, "{:?}", content.codecs());
-        content.dts_rises()?;
-        content.clock_runs(1)?;
-        in_step(&content)?;
-        ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
-        let mut clocks = content.pictures.iter().filter_map(|(_, clock)| *clock);
-        ensure!(clocks.all(|clock| clock.stream == 7), "it is the patient's card");
-        Ok(())
-    };
-    check().with_context(|| file.display().to_string())
-}
 
 /// In step once the tracks have settled: through GStreamer they come up to 60 ms apart at first, and one beep later they do not.
 fn settles(content: &Content) -> Result<()> {

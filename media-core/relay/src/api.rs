@@ -8,7 +8,7 @@ mod rtsp;
 
 use crate::clock::Clock;
 use crate::hls::HlsState;
-use crate::metrics::Report;
+use crate::metrics::{Report, RtspReport};
 use crate::rtmp::RtmpConns;
 use crate::rtsp::RtspLists;
 use crate::webrtc::WebRtcState;
@@ -30,7 +30,9 @@ pub(crate) struct Api {
     pub(crate) hub: Hub,
     pub(crate) clock: Clock,
     pub(crate) rtmp: Option<RtmpConns>,
+    pub(crate) rtmps: Option<RtmpConns>,
     pub(crate) rtsp: Option<RtspLists>,
+    pub(crate) rtsps: Option<RtspLists>,
     pub(crate) webrtc: Option<WebRtcState>,
     pub(crate) hls: Option<HlsState>,
     /// Paths that are fetched, and what kind of source feeds them.
@@ -59,8 +61,9 @@ async fn metrics(State(api): State<Api>) -> Response {
     let report = Report {
         paths: api.hub.paths(),
         rtmp: api.rtmp.as_ref().map(RtmpConns::list).unwrap_or_default(),
-        rtsp_conns: api.rtsp.as_ref().map(RtspLists::conns).unwrap_or_default(),
-        rtsp_sessions: api.rtsp.as_ref().map(RtspLists::sessions).unwrap_or_default(),
+        rtmps: api.rtmps.as_ref().map(RtmpConns::list).unwrap_or_default(),
+        rtsp: RtspReport::of(api.rtsp.as_ref()),
+        rtsps: RtspReport::of(api.rtsps.as_ref()),
         webrtc: api.webrtc.as_ref().map(WebRtcState::sessions).unwrap_or_default(),
         hls: api.hls.as_ref().map(HlsState::muxers).unwrap_or_default(),
     };

@@ -25,9 +25,10 @@ struct Args {
     ready_json: bool,
 }
 
-/// The WebRTC stack warns of every stray datagram of a peer that has just gone; `RUST_LOG` brings it back. A directive's target
+/// The WebRTC stack warns of every stray datagram of a peer that has just gone, TLS of clients that name an address instead of a host;
+/// `RUST_LOG` brings it back. A directive's target
 /// is a prefix, so this is `rtc_ice`, `rtc_dtls` and the others too.
-const QUIET: &str = "rtc=error";
+const QUIET: &str = "rtc=error,rustls=error";
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -93,7 +94,9 @@ fn announce(bound: Bound) {
     let text = |address: Option<std::net::SocketAddr>| address.map(|a| a.to_string());
     let line = serde_json::json!({
         "rtmp": text(bound.rtmp),
+        "rtmps": text(bound.rtmps),
         "rtsp": text(bound.rtsp),
+        "rtsps": text(bound.rtsps),
         "rtspUdp": bound.rtsp_udp.map(|(rtp, _)| rtp),
         "hls": text(bound.hls),
         "webrtc": text(bound.webrtc),

@@ -5,7 +5,7 @@
 
 use crate::hls::MuxerState;
 use crate::rtmp::{ConnState, RtmpConn};
-use crate::rtsp::{RtspConn, RtspSession, SessionStats};
+use crate::rtsp::{RtspConn, RtspLists, RtspSession, SessionStats};
 use crate::webrtc::{SessionInfo, SessionRole};
 use hub::PathState;
 use std::fmt::Write;
@@ -15,8 +15,9 @@ use std::fmt::Write;
 pub(crate) struct Report {
     pub(crate) paths: Vec<PathState>,
     pub(crate) rtmp: Vec<RtmpConn>,
-    pub(crate) rtsp_conns: Vec<RtspConn>,
-    pub(crate) rtsp_sessions: Vec<RtspSession>,
+    pub(crate) rtmps: Vec<RtmpConn>,
+    pub(crate) rtsp: RtspReport,
+    pub(crate) rtsps: RtspReport,
     pub(crate) webrtc: Vec<SessionInfo>,
     pub(crate) hls: Vec<MuxerState>,
 }
@@ -53,46 +54,13 @@ impl Report {
                 [(labels("falling"), p.mended.falling), (labels("jump"), p.mended.jumps)]
             }),
         );
-        page.family("rtmp_conns", "gauge", "RTMP connections.", self.rtmp.iter().map(|c| (conn_labels(c), 1)));
-        page.family(
-            "rtmp_conns_inbound_bytes",
-            "counter",
-            "Bytes received from an RTMP connection.",
-            self.rtmp.iter().map(|c| (conn_labels(c), c.inbound_bytes)),
-        );
-        page.family(
-            "rtmp_conns_outbound_bytes",
-            "counter",
-            "Bytes sent to an RTMP connection.",
-            self.rtmp.iter().map(|c| (conn_labels(c), c.outbound_bytes)),
-        );
-        self.rtsp(&mut page);
+        rtmp(&mut page, "rtmp", &self.rtmp);
+        rtmp(&mut page, "rtmps", &self.rtmps);
+        self.rtsp.families(&mut page, "rtsp");
+        self.rtsps.families(&mut page, "rtsps");
         self.webrtc(&mut page);
         self.hls(&mut page);
         page.0
-    }
-
-    fn rtsp(&self, page: &mut Page) {
-        let conn = |conn: &RtspConn| vec![("id", conn.id.clone())];
-        let conns = &self.rtsp_conns;
-        page.family("rtsp_conns", "gauge", "RTSP connections.", conns.iter().map(|c| (conn(c), 1)));
-        page.family(
-            "rtsp_conns_inbound_bytes",
-            "counter",
-            "Bytes received from an RTSP connection.",
-            conns.iter().map(|c| (conn(c), c.inbound_bytes)),
-        );
-        page.family(
-            "rtsp_conns_outbound_bytes",
-            "counter",
-            "Bytes sent to an RTSP connection.",
-            conns.iter().map(|c| (conn(c), c.outbound_bytes)),
-        );
-        let sessions = &self.rtsp_sessions;
-        page.family("rtsp_sessions", "gauge", "RTSP sessions.", sessions.iter().map(|s| (rtsp_labels(s), 1)));
-        for (name, kind, help, of) in RTSP_SESSIONS {
-            page.family(name, kind, help, sessions.iter().map(|s| (rtsp_labels(s), of(&s.stats))));
-        }
     }
 
     fn webrtc(&self, page: &mut Page) {
@@ -131,6 +99,62 @@ impl Report {
     }
 }
 
+/// An RTMP server's connections; its name is `rtmp` or, in TLS, `rtmps`.
+fn rtmp(page: &mut Page, name: &str, conns: &[RtmpConn]) {
+    let family = format!("{name}_conns");
+    page.family(&family, "gauge", "RTMP connections.", conns.iter().map(|c| (conn_labels(c), 1)));
+    page.family(
+        &format!("{family}_inbound_bytes"),
+        "counter",
+        "Bytes received from an RTMP connection.",
+        conns.iter().map(|c| (conn_labels(c), c.inbound_bytes)),
+    );
+    page.family(
+        &format!("{family}_outbound_bytes"),
+        "counter",
+        "Bytes sent to an RTMP connection.",
+        conns.iter().map(|c| (conn_labels(c), c.outbound_bytes)),
+    );
+}
+
+/// An RTSP server's part.
+#[derive(Debug, Default)]
+pub(crate) struct RtspReport {
+    conns: Vec<RtspConn>,
+    sessions: Vec<RtspSession>,
+}
+
+impl RtspReport {
+    pub(crate) fn of(lists: Option<&RtspLists>) -> Self {
+        lists.map_or_else(Self::default, |lists| Self { conns: lists.conns(), sessions: lists.sessions() })
+    }
+
+    /// Under `rtsp` or, in TLS, `rtsps`.
+    fn families(&self, page: &mut Page, name: &str) {
+        let labels = |conn: &RtspConn| vec![("id", conn.id.clone())];
+        let (conns, family) = (&self.conns, format!("{name}_conns"));
+        page.family(&family, "gauge", "RTSP connections.", conns.iter().map(|c| (labels(c), 1)));
+        page.family(
+            &format!("{family}_inbound_bytes"),
+            "counter",
+            "Bytes received from an RTSP connection.",
+            conns.iter().map(|c| (labels(c), c.inbound_bytes)),
+        );
+        page.family(
+            &format!("{family}_outbound_bytes"),
+            "counter",
+            "Bytes sent to an RTSP connection.",
+            conns.iter().map(|c| (labels(c), c.outbound_bytes)),
+        );
+        let (sessions, family) = (&self.sessions, format!("{name}_sessions"));
+        page.family(&family, "gauge", "RTSP sessions.", sessions.iter().map(|s| (rtsp_labels(s), 1)));
+        for (what, kind, help, of) in RTSP_SESSIONS {
+            let values = sessions.iter().map(|s| (rtsp_labels(s), of(&s.stats)));
+            page.family(&format!("{family}_{what}"), kind, help, values);
+        }
+    }
+}
+
 type Labels = Vec<(&'static str, String)>;
 
 fn path_labels(path: &PathState) -> Labels {
@@ -158,16 +182,16 @@ type SessionFamily = (&'static str, &'static str, &'static str, fn(&SessionStats
 
 /// What is counted of each RTSP session.
 const RTSP_SESSIONS: [SessionFamily; 10] = [
-    ("rtsp_sessions_inbound_bytes", "counter", "Bytes of packets received in an RTSP session.", |s| s.inbound_bytes),
-    ("rtsp_sessions_inbound_rtp_packets", "counter", "RTP packets received.", |s| s.inbound_packets),
-    ("rtsp_sessions_inbound_rtp_packets_lost", "counter", "RTP packets missing.", |s| s.inbound_lost),
-    ("rtsp_sessions_inbound_rtp_packets_in_error", "counter", "RTP packets of no use.", |s| s.inbound_in_error),
-    ("rtsp_sessions_inbound_rtp_packets_jitter", "gauge", "Jitter in ticks.", |s| u64::from(s.inbound_jitter)),
-    ("rtsp_sessions_inbound_rtp_packets_discarded", "counter", "RTP packets not waited for.", |s| s.inbound_discarded),
-    ("rtsp_sessions_inbound_rtcp_packets", "counter", "RTCP packets received.", |s| s.inbound_reports),
-    ("rtsp_sessions_outbound_bytes", "counter", "Bytes of packets sent in an RTSP session.", |s| s.outbound_bytes),
-    ("rtsp_sessions_outbound_rtp_packets", "counter", "RTP packets sent.", |s| s.outbound_packets),
-    ("rtsp_sessions_outbound_rtcp_packets", "counter", "RTCP packets sent.", |s| s.outbound_reports),
+    ("inbound_bytes", "counter", "Bytes of packets received in an RTSP session.", |s| s.inbound_bytes),
+    ("inbound_rtp_packets", "counter", "RTP packets received.", |s| s.inbound_packets),
+    ("inbound_rtp_packets_lost", "counter", "RTP packets missing.", |s| s.inbound_lost),
+    ("inbound_rtp_packets_in_error", "counter", "RTP packets of no use.", |s| s.inbound_in_error),
+    ("inbound_rtp_packets_jitter", "gauge", "Jitter in ticks.", |s| u64::from(s.inbound_jitter)),
+    ("inbound_rtp_packets_discarded", "counter", "RTP packets not waited for.", |s| s.inbound_discarded),
+    ("inbound_rtcp_packets", "counter", "RTCP packets received.", |s| s.inbound_reports),
+    ("outbound_bytes", "counter", "Bytes of packets sent in an RTSP session.", |s| s.outbound_bytes),
+    ("outbound_rtp_packets", "counter", "RTP packets sent.", |s| s.outbound_packets),
+    ("outbound_rtcp_packets", "counter", "RTCP packets sent.", |s| s.outbound_reports),
 ];
 
 fn rtsp_labels(session: &RtspSession) -> Labels {
@@ -249,7 +273,9 @@ mod tests {
         assert!(text.contains("# TYPE paths gauge\npaths 0\n"), "{text}");
         for family in [
             "rtmp_conns",
+            "rtmps_conns",
             "rtsp_conns",
+            "rtsps_sessions",
             "rtsp_sessions_inbound_bytes",
             "webrtc_sessions",
             "webrtc_sessions_outbound_bytes",

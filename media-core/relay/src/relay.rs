@@ -13,6 +13,7 @@ use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
 use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
 use crate::rtsp::{RtspConfig, RtspLists, RtspServer, bind_pair};
 use crate::source::{self, SourceConfig};
+use crate::tls::{Acceptor, TlsError, TlsFiles};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
@@ -32,8 +33,12 @@ use tracing::info;
 pub struct RelayConfig {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP in TLS, with which certificate.
+    pub rtmps: Option<(SocketAddr, TlsFiles)>,
     /// RTSP, and how.
     pub rtsp: Option<(SocketAddr, RtspConfig)>,
+    /// RTSP in TLS: how, and with which certificate. Its media goes in the connection alone.
+    pub rtsps: Option<(SocketAddr, RtspConfig, TlsFiles)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<(SocketAddr, HlsConfig)>,
     /// WHIP and WHEP over HTTP, their pages, and the media port.
@@ -59,7 +64,9 @@ impl Default for RelayConfig {
     fn default() -> Self {
         Self {
             rtmp: None,
+            rtmps: None,
             rtsp: None,
+            rtsps: None,
             hls: None,
             webrtc: None,
             api: None,
@@ -89,6 +96,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl From<BindError> for StartError {
@@ -105,8 +115,12 @@ impl From<BindError> for StartError {
 pub struct Bound {
     /// RTMP.
     pub rtmp: Option<SocketAddr>,
+    /// RTMP in TLS.
+    pub rtmps: Option<SocketAddr>,
     /// RTSP.
     pub rtsp: Option<SocketAddr>,
+    /// RTSP in TLS.
+    pub rtsps: Option<SocketAddr>,
     /// RTSP's media by UDP: RTP and RTCP.
     pub rtsp_udp: Option<(u16, u16)>,
     /// HLS and HTTP-FLV.
@@ -143,18 +157,22 @@ impl Relay {
     /// [`StartError`] names the setting and the cure.
     pub async fn start(config: RelayConfig) -> Result<Self, StartError> {
         let rtmp = bind("rtmpAddress", config.rtmp).await?;
+        let rtmps = bind_tls("rtmpsAddress", config.rtmps.as_ref().map(|(tcp, files)| (*tcp, files))).await?;
         let rtsp = bind("rtspAddress", config.rtsp.as_ref().map(|(tcp, _)| *tcp)).await?;
         let rtsp_udp = match config.rtsp.as_ref().and_then(|(_, rtsp)| rtsp.udp) {
             Some((rtp, rtcp)) => Some(bind_pair(rtp, rtcp)?),
             None => None,
         };
+        let rtsps = bind_tls("rtspsAddress", config.rtsps.as_ref().map(|(tcp, _, files)| (*tcp, files))).await?;
         let hls = bind("hlsAddress", config.hls.as_ref().map(|(http, _)| *http)).await?;
         let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
         let metrics = bind("metricsAddress", config.metrics).await?;
         let mut bound = Bound {
             rtmp: address(rtmp.as_ref()),
+            rtmps: address(rtmps.as_ref().map(|(listener, _)| listener)),
             rtsp: address(rtsp.as_ref()),
+            rtsps: address(rtsps.as_ref().map(|(listener, _)| listener)),
             rtsp_udp: rtsp_udp.as_ref().map(crate::rtsp::UdpPair::ports),
             hls: address(hls.as_ref()),
             webrtc: address(webrtc_http.as_ref()),
@@ -180,21 +198,32 @@ impl Relay {
         };
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let rtmp_runs = rtmp.is_some();
+        let (rtmp_runs, rtmps_runs, rtmps_conns) = (rtmp.is_some(), rtmps.is_some(), RtmpConns::default());
+        let rtmp_server = |conns: &RtmpConns, tls| RtmpServer {
+            hub: hub.clone(),
+            listening: listening.clone(),
+            clock,
+            authorizer: Arc::clone(&config.authorizer),
+            conns: conns.clone(),
+            tls,
+        };
         if let Some(listener) = rtmp {
-            let server = RtmpServer {
-                hub: hub.clone(),
-                listening: listening.clone(),
-                clock,
-                authorizer: Arc::clone(&config.authorizer),
-                conns: conns.clone(),
-            };
-            tasks.spawn(server.run(listener, stop.clone()));
+            tasks.spawn(rtmp_server(&conns, None).run(listener, stop.clone()));
+        }
+        if let Some((listener, tls)) = rtmps {
+            tasks.spawn(rtmp_server(&rtmps_conns, Some(tls)).run(listener, stop.clone()));
         }
         let (rtsp_runs, rtsp_lists) = (rtsp.is_some(), RtspLists::default());
+        let rtsp_server = |rtsp, udp, lists: &RtspLists| {
+            let (authorizer, lists) = (Arc::clone(&config.authorizer), lists.clone());
+            RtspServer::new(rtsp, udp, hub.clone(), listening.clone(), clock, authorizer, lists)
+        };
         if let (Some(listener), Some((_, rtsp))) = (rtsp, &config.rtsp) {
-            let (authorizer, lists) = (Arc::clone(&config.authorizer), rtsp_lists.clone());
-            let server = RtspServer::new(rtsp, rtsp_udp, hub.clone(), listening.clone(), clock, authorizer, lists);
+            tasks.spawn(rtsp_server(rtsp, rtsp_udp, &rtsp_lists).run(listener, stop.clone()));
+        }
+        let (rtsps_runs, rtsps_lists) = (rtsps.is_some(), RtspLists::default());
+        if let (Some((listener, tls)), Some((_, rtsp, _))) = (rtsps, &config.rtsps) {
+            let server = rtsp_server(rtsp, None, &rtsps_lists).with_tls(tls);
             tasks.spawn(server.run(listener, stop.clone()));
         }
         let mut origin = None;
@@ -213,7 +242,9 @@ impl Relay {
             hub: hub.clone(),
             clock,
             rtmp: rtmp_runs.then(|| conns.clone()),
+            rtmps: rtmps_runs.then_some(rtmps_conns),
             rtsp: rtsp_runs.then_some(rtsp_lists),
+            rtsps: rtsps_runs.then_some(rtsps_lists),
             webrtc,
             hls: origin.clone(),
             sources: config.sources.iter().map(|s| (s.path.clone(), s.url.kind())).collect(),
@@ -277,6 +308,20 @@ impl Drop for Relay {
 async fn bind(setting: &'static str, address: Option<SocketAddr>) -> Result<Option<TcpListener>, BindError> {
     match address {
         Some(address) => bind_tcp(setting, address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The port and what answers on it; the files are read first, so that a mistake in them binds nothing.
+async fn bind_tls(
+    setting: &'static str,
+    server: Option<(SocketAddr, &TlsFiles)>,
+) -> Result<Option<(TcpListener, Acceptor)>, StartError> {
+    match server {
+        Some((address, files)) => {
+            let acceptor = Acceptor::new(files.clone())?;
+            Ok(Some((bind_tcp(setting, address).await?, acceptor)))
+        }
         None => Ok(None),
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn load(bench: &Bench) -> Result<Vec<Figure>> {
         let readers = if *crowd == 1 { "1 RTMP reader".into() } else { format!("{crowd} RTMP readers") };
         let goal = |value| Goal::Beside(value, "nginx-rtmp");
         figures.push(Figure::one(format!("relay, {readers}: CPU"), Some(ours.cpu), "% of a core", goal(cpu)));
-        let what = "… with publisher and readers".into();
+        let what = "… with publisher and readers";
         figures.push(Figure::one(what, Some(ours.whole), "% of a core", goal(whole)));
         figures.push(Figure::one(format!("relay, {readers}: memory (PSS)"), Some(ours.memory), "MB", goal(memory)));
         let got = format!("… received by each, here (nginx-rtmp: {:.2})", theirs.map_or(0.0, |t| t.each));

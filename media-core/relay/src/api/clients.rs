@@ -18,9 +18,8 @@ use serde::Serialize;
 /// The routes of every protocol's clients. Those of a server that does not run answer `404`.
 pub(super) fn router() -> Router<Api> {
     Router::new()
-        .route("/v3/rtmpconns/list", get(rtmp_conns))
-        .route("/v3/rtmpconns/get/{id}", get(rtmp_conn))
-        .route("/v3/rtmpconns/kick/{id}", post(kick_rtmp_conn))
+        .merge(rtmp("rtmpconns", |api| api.rtmp.as_ref()))
+        .merge(rtmp("rtmpsconns", |api| api.rtmps.as_ref()))
         .route("/v3/webrtcsessions/list", get(webrtc_sessions))
         .route("/v3/webrtcsessions/get/{id}", get(webrtc_session))
         .route("/v3/webrtcsessions/kick/{id}", post(kick_webrtc_session))
@@ -44,19 +43,23 @@ pub(super) fn kicked(found: bool, what: &str) -> Response {
     one(found.then(|| serde_json::json!({ "status": "ok" })), what)
 }
 
-async fn rtmp_conns(State(api): State<Api>, page: Query<Page>) -> Response {
-    let Some(conns) = api.rtmp.as_ref().map(RtmpConns::list) else { return off() };
-    page.of(conns.into_iter().map(|conn| api.rtmp_conn(conn)).collect())
-}
-
-async fn rtmp_conn(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(conns) = &api.rtmp else { return off() };
-    one(conns.get(&id).map(|conn| api.rtmp_conn(conn)), "connection")
-}
-
-async fn kick_rtmp_conn(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(conns) = &api.rtmp else { return off() };
-    kicked(conns.kick(&id), "connection")
+/// The routes of one RTMP server's connections.
+fn rtmp(name: &str, conns: fn(&Api) -> Option<&RtmpConns>) -> Router<Api> {
+    let list = move |State(api): State<Api>, page: Query<Page>| async move {
+        let Some(conns) = conns(&api) else { return off() };
+        page.of(conns.list().into_iter().map(|conn| api.rtmp_conn(conn)).collect())
+    };
+    let get_one = move |State(api): State<Api>, Path(id): Path<String>| async move {
+        let Some(conns) = conns(&api) else { return off() };
+        one(conns.get(&id).map(|conn| api.rtmp_conn(conn)), "connection")
+    };
+    let kick = move |State(api): State<Api>, Path(id): Path<String>| async move {
+        conns(&api).map_or_else(off, |conns| kicked(conns.kick(&id), "connection"))
+    };
+    Router::new()
+        .route(&format!("/v3/{name}/list"), get(list))
+        .route(&format!("/v3/{name}/get/{{id}}"), get(get_one))
+        .route(&format!("/v3/{name}/kick/{{id}}"), post(kick))
 }
 
 async fn webrtc_sessions(State(api): State<Api>, page: Query<Page>) -> Response {

@@ -3,46 +3,43 @@
 use super::clients::{kicked, off, one};
 use super::{Api, Page};
 use crate::metrics::state_name;
-use crate::rtsp::{RtspConn, RtspSession, SessionTransport};
+use crate::rtsp::{RtspConn, RtspLists, RtspSession, SessionTransport};
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Serialize;
 
-/// The routes of RTSP's clients.
+/// The routes of RTSP's clients, in clear and in TLS.
 pub(super) fn router() -> Router<Api> {
+    server("rtsp", |api| api.rtsp.as_ref()).merge(server("rtsps", |api| api.rtsps.as_ref()))
+}
+
+fn server(name: &str, lists: fn(&Api) -> Option<&RtspLists>) -> Router<Api> {
+    let conns = move |State(api): State<Api>, page: Query<Page>| async move {
+        let Some(lists) = lists(&api) else { return off() };
+        page.of(lists.conns().into_iter().map(|conn| api.rtsp_conn(conn)).collect())
+    };
+    let conn = move |State(api): State<Api>, Path(id): Path<String>| async move {
+        let Some(lists) = lists(&api) else { return off() };
+        one(lists.conns().into_iter().find(|conn| conn.id == id).map(|conn| api.rtsp_conn(conn)), "connection")
+    };
+    let sessions = move |State(api): State<Api>, page: Query<Page>| async move {
+        let Some(lists) = lists(&api) else { return off() };
+        page.of(lists.sessions().into_iter().map(|session| api.rtsp_session(session)).collect())
+    };
+    let session = move |State(api): State<Api>, Path(id): Path<String>| async move {
+        let Some(lists) = lists(&api) else { return off() };
+        one(lists.sessions().into_iter().find(|s| s.id == id).map(|s| api.rtsp_session(s)), "session")
+    };
+    let kick = move |State(api): State<Api>, Path(id): Path<String>| async move {
+        lists(&api).map_or_else(off, |lists| kicked(lists.kick(&id), "session"))
+    };
     Router::new()
-        .route("/v3/rtspconns/list", get(conns))
-        .route("/v3/rtspconns/get/{id}", get(conn))
-        .route("/v3/rtspsessions/list", get(sessions))
-        .route("/v3/rtspsessions/get/{id}", get(session))
-        .route("/v3/rtspsessions/kick/{id}", post(kick))
-}
-
-async fn conns(State(api): State<Api>, page: Query<Page>) -> Response {
-    let Some(lists) = &api.rtsp else { return off() };
-    page.of(lists.conns().into_iter().map(|conn| api.rtsp_conn(conn)).collect())
-}
-
-async fn conn(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(lists) = &api.rtsp else { return off() };
-    one(lists.conns().into_iter().find(|conn| conn.id == id).map(|conn| api.rtsp_conn(conn)), "connection")
-}
-
-async fn sessions(State(api): State<Api>, page: Query<Page>) -> Response {
-    let Some(lists) = &api.rtsp else { return off() };
-    page.of(lists.sessions().into_iter().map(|session| api.rtsp_session(session)).collect())
-}
-
-async fn session(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(lists) = &api.rtsp else { return off() };
-    one(lists.sessions().into_iter().find(|s| s.id == id).map(|s| api.rtsp_session(s)), "session")
-}
-
-async fn kick(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(lists) = &api.rtsp else { return off() };
-    kicked(lists.kick(&id), "session")
+        .route(&format!("/v3/{name}conns/list"), get(conns))
+        .route(&format!("/v3/{name}conns/get/{{id}}"), get(conn))
+        .route(&format!("/v3/{name}sessions/list"), get(sessions))
+        .route(&format!("/v3/{name}sessions/get/{{id}}"), get(session))
+        .route(&format!("/v3/{name}sessions/kick/{{id}}"), post(kick))
 }
 
 #[derive(Debug, Serialize)]

@@ -4,11 +4,13 @@
 
 mod hls;
 mod paths;
+mod tls;
 mod values;
 mod yaml;
 
 use crate::relay::RelayConfig;
 use crate::rtsp::{AuthMethods, RtspConfig};
+use crate::tls::TlsFiles;
 use crate::webrtc::WebRtcConfig;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -107,9 +109,13 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
         Some(value) => value.parse::<LogLevel>()?.name(),
         None => "info",
     };
+    let (rtmp, rtmps) = tls::servers(&mut top, &tls::RTMP, &mut notes)?;
+    let (rtsp, rtsps) = rtsp(&mut top, &mut notes)?;
     let mut relay = RelayConfig {
-        rtmp: server(&mut top, "rtmp", "rtmpAddress", ":1935", true, &mut notes)?,
-        rtsp: rtsp(&mut top, &mut notes)?,
+        rtmp,
+        rtmps,
+        rtsp,
+        rtsps,
         webrtc: webrtc(&mut top, &mut notes)?,
         hls: hls::read(&mut top, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
@@ -147,8 +153,10 @@ fn server(
     Ok(on.then_some(address.0))
 }
 
-fn rtsp(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAddr, RtspConfig)>, ConfigError> {
-    let address = server(top, "rtsp", "rtspAddress", ":8554", true, notes)?;
+type Rtsp = (Option<(SocketAddr, RtspConfig)>, Option<(SocketAddr, RtspConfig, TlsFiles)>);
+
+fn rtsp(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Rtsp, ConfigError> {
+    let (plain, secured) = tls::servers(top, &tls::RTSP, notes)?;
     let mut config = RtspConfig::default();
     let mut udp = config.udp;
     if let (Some(value), Some((rtp, rtcp))) = (top.done("rtpAddress", notes), &mut udp) {
@@ -199,7 +207,8 @@ fn rtsp(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAd
             }
         }
     }
-    Ok(address.map(|address| (address, config)))
+    let secured = secured.map(|(address, files)| (address, config.clone(), files));
+    Ok((plain.map(|address| (address, config)), secured))
 }
 
 fn webrtc(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(SocketAddr, WebRtcConfig)>, ConfigError> {

@@ -4,7 +4,7 @@
 
 use super::ingest::Ingest;
 use crate::clock::Clock;
-use crate::tls::Trust;
+use crate::tls::{TlsStream, Trust};
 use bytes::Buf;
 use container::flv::FlvError;
 use hub::{Hub, PathName, PublishError, Publisher, PublisherInfo, PublisherState};
@@ -16,7 +16,6 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_rustls::client::TlsStream;
 
 /// A server that does not answer the dialling within this is not there.
 const DIAL: Duration = Duration::from_secs(4);
@@ -84,7 +83,7 @@ pub async fn pull(
 
 enum Dialled {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 async fn dial(url: &RtmpUrl, trust: Trust) -> io::Result<Dialled> {

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,25 @@ impl Connection {
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
-        let (mut input, mut output) = stream.into_split();
+        match self.server.tls.clone() {
+            None => {
+                let (input, output) = stream.into_split();
+                self.serve(input, output, stop).await
+            }
+            Some(tls) => {
+                let Some(accepted) = stop.run_until_cancelled(tls.accept(stream)).await else { return Ok(()) };
+                let (input, output) = tokio::io::split(accepted?);
+                self.serve(input, output, stop).await
+            }
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        mut input: impl AsyncRead + Unpin,
+        mut output: impl AsyncWrite + Unpin,
+        stop: CancellationToken,
+    ) -> Result<(), ConnectionError> {
         let result = self.run_inner(&mut input, &mut output, stop).await;
         // What is queued, such as the reason for the end, still goes out; a peer that does not take it is left.
         let goodbye = async {
@@ -235,7 +253,7 @@ impl Connection {
         let Some(path) = self.granted(Action::Publish, request, target).await else {
             return;
         };
-        let info = PublisherInfo { kind: "rtmpConn", id: self.id.clone(), answers_keyframes: false };
+        let info = PublisherInfo { kind: self.server.kind(), id: self.id.clone(), answers_keyframes: false };
         match self.server.hub.publish(&path, info, media::TrackSet::default(), self.server.clock.now()) {
             Ok(publisher) => {
                 info!(%path, "publishing");
@@ -260,9 +278,9 @@ impl Connection {
     fn open(&self, path: PathName) -> Opening {
         let (listening, id) = (self.server.listening.clone(), self.id.clone());
         let sound = if self.caps.takes("Opus") { Sound::AacOrOpus } else { Sound::Aac };
-        let pictures = self.pictures();
+        let (pictures, kind) = (self.pictures(), self.server.kind());
         Box::pin(async move {
-            let info = ReaderInfo { kind: "rtmpConn", id };
+            let info = ReaderInfo { kind, id };
             let listener = listening.open(&path, sound, info, Start::Soonest).await?;
             Ok(listener.with_patience(PATIENCE).with_pictures(pictures))
         })

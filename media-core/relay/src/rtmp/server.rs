@@ -4,6 +4,7 @@ use super::connection::{Connection, ConnectionError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
 use crate::listen::Listening;
+use crate::tls::Acceptor;
 use hub::Hub;
 use media::MonoTime;
 use parking_lot::Mutex;
@@ -144,9 +145,16 @@ pub(crate) struct RtmpServer {
     pub(crate) clock: Clock,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) conns: RtmpConns,
+    /// For RTMPS.
+    pub(crate) tls: Option<Acceptor>,
 }
 
 impl RtmpServer {
+    /// MediaMTX's word for a connection.
+    pub(super) const fn kind(&self) -> &'static str {
+        if self.tls.is_some() { "rtmpsConn" } else { "rtmpConn" }
+    }
+
     /// Serves `listener` until `stop`; returns when every connection has ended.
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let mut connections = JoinSet::new();
@@ -192,7 +200,7 @@ impl RtmpServer {
         let traffic = Arc::new(Traffic::new());
         let entry = Entry { conn, traffic: Arc::clone(&traffic), stop: stop.clone() };
         self.conns.0.lock().insert(id.clone(), entry);
-        let span = info_span!("rtmp", %peer);
+        let span = info_span!("rtmp", %peer, tls = self.tls.is_some());
         let server = self.clone();
         connections.spawn(
             async move {

@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +150,25 @@ impl Connection {
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
-        let (mut input, mut output) = stream.into_split();
+        match self.server.tls.clone() {
+            None => {
+                let (input, output) = stream.into_split();
+                self.serve(input, output).await
+            }
+            Some(tls) => {
+                let stop = self.stop.clone();
+                let Some(accepted) = stop.run_until_cancelled(tls.accept(stream)).await else { return Ok(()) };
+                let (input, output) = tokio::io::split(accepted?);
+                self.serve(input, output).await
+            }
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        mut input: impl AsyncRead + Unpin,
+        mut output: impl AsyncWrite + Unpin,
+    ) -> Result<(), ConnectionError> {
         let result = self.run_inner(&mut input, &mut output).await;
         // A publisher that leaves starts its path's grace now, not when the goodbye is over.
         self.role = Role::Idle;
@@ -296,8 +314,9 @@ impl Connection {
         debug!(%path, "asks for the description");
         let (listening, id) = (self.server.listening.clone(), self.id.clone());
         let (hub, clock, name) = (self.server.hub.clone(), self.server.clock, path.clone());
+        let kind = self.server.kind();
         let opening = Box::pin(async move {
-            let info = ReaderInfo { kind: "rtspSession", id };
+            let info = ReaderInfo { kind, id };
             let mut listener = listening.open(&name, Sound::Any, info, Start::Soonest).await?;
             let since = hub.path(&name).and_then(|path| path.publisher).map(|(_, since)| since);
             let complete =
@@ -388,7 +407,7 @@ impl Connection {
         let Role::Announced { path } = std::mem::replace(&mut self.role, Role::Idle) else {
             return self.session.reject(request, RtspReason::NotFound);
         };
-        let info = PublisherInfo { kind: "rtspSession", id: self.id.clone(), answers_keyframes: false };
+        let info = PublisherInfo { kind: self.server.kind(), id: self.id.clone(), answers_keyframes: false };
         let publisher = match self.server.hub.publish(&path, info, TrackSet::default(), self.server.clock.now()) {
             Ok(publisher) => publisher,
             Err(error) => {

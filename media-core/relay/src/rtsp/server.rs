@@ -7,6 +7,7 @@ use super::udp::UdpPair;
 use crate::access::Authorizer;
 use crate::clock::Clock;
 use crate::listen::Listening;
+use crate::tls::Acceptor;
 use hub::Hub;
 use proto::rtsp::{AuthMethods, ServerConfig};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -53,6 +54,8 @@ pub(crate) struct RtspServer {
     pub(super) udp: Option<UdpPair>,
     pub(super) payloads: Payloads,
     pub(super) config: ServerConfig,
+    /// For RTSPS.
+    pub(super) tls: Option<Acceptor>,
 }
 
 impl RtspServer {
@@ -71,7 +74,19 @@ impl RtspServer {
             udp: udp.as_ref().map(UdpPair::ports),
             timeout: SESSION_TIMEOUT,
         };
-        Self { hub, listening, clock, authorizer, lists, udp, payloads: Payloads::default(), config }
+        Self { hub, listening, clock, authorizer, lists, udp, payloads: Payloads::default(), config, tls: None }
+    }
+
+    /// The same in TLS, where media goes in the connection alone.
+    pub(crate) fn with_tls(mut self, tls: Acceptor) -> Self {
+        self.config.tcp = true;
+        self.tls = Some(tls);
+        self
+    }
+
+    /// MediaMTX's word for a session.
+    pub(super) const fn kind(&self) -> &'static str {
+        if self.tls.is_some() { "rtspsSession" } else { "rtspSession" }
     }
 
     /// Serves `listener` until `stop`; returns when every connection has ended.
@@ -116,7 +131,7 @@ impl RtspServer {
             outbound_bytes: 0,
         });
         let (server, stop) = (self.clone(), stop.child_token());
-        let span = info_span!("rtsp", %peer);
+        let span = info_span!("rtsp", %peer, tls = self.tls.is_some());
         connections.spawn(
             async move {
                 match Connection::new(server, listed, peer, stop).run(stream).await {

@@ -60,6 +60,16 @@ impl Output {
         }
         self.queue.push_back(bytes);
     }
+
+    /// Appends an interleaved frame (RFC 2326 §10.12).
+    pub(crate) fn frame(&mut self, channel: u8, header: &[u8], payload: &Bytes) {
+        // RTP packets are made to fit a datagram.
+        let Ok(length) = u16::try_from(header.len() + payload.len()) else { return };
+        let [high, low] = length.to_be_bytes();
+        self.extend(&[b'$', channel, high, low]);
+        self.extend(header);
+        self.share(payload.clone());
+    }
 }
 
 impl Buf for Output {

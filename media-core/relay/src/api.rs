@@ -4,11 +4,13 @@
 //! the things themselves (`hub`, `rtmp`, `webrtc`, `hls`).
 
 mod clients;
+mod pushes;
 mod rtsp;
 
 use crate::clock::Clock;
 use crate::hls::HlsState;
 use crate::metrics::{Report, RtspReport};
+use crate::push::Pushes;
 use crate::rtmp::RtmpConns;
 use crate::rtsp::RtspLists;
 use crate::webrtc::WebRtcState;
@@ -37,6 +39,7 @@ pub(crate) struct Api {
     pub(crate) hls: Option<HlsState>,
     /// Paths that are fetched, and what kind of source feeds them.
     pub(crate) sources: BTreeMap<PathName, &'static str>,
+    pub(crate) pushes: Pushes,
     pub(crate) started: SystemTime,
 }
 
@@ -48,6 +51,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v3/paths/get/{*name}", get(path))
         .merge(clients::router())
         .merge(rtsp::router())
+        .merge(pushes::router())
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not found") })
         .with_state(api)
 }
@@ -66,6 +70,7 @@ async fn metrics(State(api): State<Api>) -> Response {
         rtsps: RtspReport::of(api.rtsps.as_ref()),
         webrtc: api.webrtc.as_ref().map(WebRtcState::sessions).unwrap_or_default(),
         hls: api.hls.as_ref().map(HlsState::muxers).unwrap_or_default(),
+        pushes: api.pushes.list(),
     };
     let text = report.text();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

@@ -26,6 +26,7 @@ pub mod listen;
 mod metrics;
 pub mod mpegts;
 mod ports;
+pub mod push;
 mod relay;
 pub mod rtmp;
 pub mod rtsp;

@@ -115,6 +115,16 @@ impl Listening {
         Ok(listener)
     }
 
+    /// The hub it looks into.
+    pub(crate) const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Waits until `name`, or what it stands for, is published, however long.
+    pub(crate) async fn published(&self, name: &PathName) {
+        self.find(name, Sound::Any).await;
+    }
+
     /// Is `name`, or what it stands for, published now?
     pub fn exists(&self, name: &PathName) -> bool {
         self.resolve(name, Sound::Any).is_some()
@@ -182,8 +192,13 @@ impl Listener {
     /// Sets which pictures can be taken besides H.264. Tracks of other codecs are left out, and the log and the API say so.
     #[must_use]
     pub fn with_pictures(mut self, pictures: impl IntoIterator<Item = Codec>) -> Self {
-        self.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
+        self.take_pictures(pictures);
         self
+    }
+
+    /// As [`Self::with_pictures`], where one is told late what can be taken. It counts from the next tracks on.
+    pub(crate) fn take_pictures(&mut self, pictures: impl IntoIterator<Item = Codec>) {
+        self.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
     }
 
     /// Waits for the next item.

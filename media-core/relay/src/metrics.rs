@@ -4,6 +4,7 @@
 //! `prometheus-client`, which adds `_total` to counters: these names must stay what dashboards already ask for.
 
 use crate::hls::MuxerState;
+use crate::push::PushState;
 use crate::rtmp::{ConnState, RtmpConn};
 use crate::rtsp::{RtspConn, RtspLists, RtspSession, SessionStats};
 use crate::webrtc::{SessionInfo, SessionRole};
@@ -20,6 +21,7 @@ pub(crate) struct Report {
     pub(crate) rtsps: RtspReport,
     pub(crate) webrtc: Vec<SessionInfo>,
     pub(crate) hls: Vec<MuxerState>,
+    pub(crate) pushes: Vec<PushState>,
 }
 
 impl Report {
@@ -60,6 +62,7 @@ impl Report {
         self.rtsps.families(&mut page, "rtsps");
         self.webrtc(&mut page);
         self.hls(&mut page);
+        self.pushes(&mut page);
         page.0
     }
 
@@ -79,6 +82,24 @@ impl Report {
             let values = self.webrtc.iter().map(|s| (session_labels(s), value(s)));
             page.family(&format!("webrtc_sessions_{name}"), "counter", help, values);
         }
+    }
+
+    fn pushes(&self, page: &mut Page) {
+        let labels = |push: &PushState| {
+            let (path, destination) = (push.path.as_str().to_owned(), push.destination.clone());
+            vec![
+                ("id", push.id.clone()),
+                ("path", path),
+                ("destination", destination),
+                ("state", push.phase.name().to_owned()),
+            ]
+        };
+        let all = &self.pushes;
+        page.family("pushes", "gauge", "Pushes to other servers.", all.iter().map(|p| (labels(p), 1)));
+        let sent = all.iter().map(|p| (labels(p), p.outbound_bytes));
+        page.family("pushes_outbound_bytes", "counter", "Bytes sent to another server.", sent);
+        let failures = all.iter().map(|p| (labels(p), p.failures));
+        page.family("pushes_failures", "counter", "Times that a push failed.", failures);
     }
 
     fn hls(&self, page: &mut Page) {

@@ -10,6 +10,7 @@ use crate::hls::{HlsConfig, HlsState};
 use crate::http;
 use crate::listen::Listening;
 use crate::ports::{BindError, PortTaken, bind_tcp, explain_udp};
+use crate::push::{Destination, Push, Pushes};
 use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
 use crate::rtsp::{RtspConfig, RtspLists, RtspServer, bind_pair};
 use crate::source::{self, SourceConfig};
@@ -17,7 +18,7 @@ use crate::tls::{Acceptor, TlsError, TlsFiles};
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
-use hub::{Hub, Limits, PathState};
+use hub::{Hub, Limits, PathName, PathState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct RelayConfig {
     pub metrics: Option<SocketAddr>,
     /// Streams that are fetched.
     pub sources: Vec<SourceConfig>,
+    /// Which paths are pushed where, whenever they are published.
+    pub pushes: Vec<(PathName, Destination)>,
     /// Who may publish and read.
     pub authorizer: Arc<dyn Authorizer>,
     /// What the hub allows.
@@ -72,6 +75,7 @@ impl Default for RelayConfig {
             api: None,
             metrics: None,
             sources: Vec::new(),
+            pushes: Vec::new(),
             authorizer: Arc::new(Open),
             limits: Limits::default(),
             audio_bitrate: 128_000,
@@ -146,6 +150,7 @@ pub struct Relay {
     bound: Bound,
     origin: Option<HlsState>,
     conns: RtmpConns,
+    pushes: Pushes,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -238,6 +243,10 @@ impl Relay {
         if let (Some(listener), Some(state)) = (webrtc_http, webrtc.clone()) {
             tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
         }
+        let pushes = Pushes::new(listening.clone(), clock, stop.clone());
+        for (path, destination) in config.pushes {
+            pushes.start(path, destination).detach();
+        }
         let api = Api {
             hub: hub.clone(),
             clock,
@@ -248,6 +257,7 @@ impl Relay {
             webrtc,
             hls: origin.clone(),
             sources: config.sources.iter().map(|s| (s.path.clone(), s.url.kind())).collect(),
+            pushes: pushes.clone(),
             started: SystemTime::now(),
         };
         if let Some(listener) = api_listener {
@@ -259,7 +269,7 @@ impl Relay {
         tasks.spawn(source::run(config.sources, hub.clone(), clock, stop.clone()));
         tasks.spawn(tick(hub.clone(), clock, stop.clone()));
         info!(?bound, "relay started");
-        Ok(Self { hub, listening, bound, origin, conns, stop, tasks })
+        Ok(Self { hub, listening, bound, origin, conns, pushes, stop, tasks })
     }
 
     /// The hub, for publishers and readers in this process.
@@ -282,6 +292,11 @@ impl Relay {
         self.conns.list()
     }
 
+    /// Pushes `path` to `destination` whenever it is published, for as long as the answer is held. Within the relay's runtime.
+    pub fn push(&self, path: PathName, destination: Destination) -> Push {
+        self.pushes.start(path, destination)
+    }
+
     /// Every path, by name.
     pub fn paths(&self) -> Vec<PathState> {
         self.hub.paths()
@@ -295,6 +310,7 @@ impl Relay {
             origin.stop();
         }
         while self.tasks.join_next().await.is_some() {}
+        self.pushes.ended().await;
         info!("relay stopped");
     }
 }

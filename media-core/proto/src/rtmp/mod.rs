@@ -37,6 +37,7 @@ pub use error::{Error, ErrorKind};
 pub use handshake::{HANDSHAKE_BLOCK, Handshake, Side};
 pub use message::{BandwidthLimit, Command, Message, UserControl, kind};
 pub use server::{Connect, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd};
+pub(crate) use url::percent_decode;
 pub use url::{RtmpUrl, Scheme, Target, UrlError};
 
 use bytes::Bytes;

@@ -256,7 +256,7 @@ fn form_decode(text: &str) -> String {
 }
 
 /// `%XX` to bytes; what is not two hexadecimal digits stays, bytes that are not UTF-8 are replaced.
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|&b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,6 +1,6 @@
 //! Digest (RFC 7616, and RFC 2069 as RTSP clients speak it) and Basic (RFC 7617).
 //!
-//! Belongs here: challenges, nonces, what a client's answer proves. Not here: which passwords are right (`relay::access`).
+//! Belongs here: challenges, nonces, what a client's answer proves, and a client's answers. Not here: which passwords are right (`relay::access`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +28,7 @@ pub struct AuthMethods {
 
 /// The hash of a Digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
+pub(super) enum Algorithm {
     Md5,
     Sha256,
 }
@@ -201,6 +201,76 @@ impl Auth {
             out.push(format!("Basic realm=\"{REALM}\""));
         }
         out
+    }
+}
+
+/// A client's answers to one server's challenges.
+#[derive(Debug)]
+pub(super) enum Answerer {
+    Basic,
+    Digest {
+        algorithm: Algorithm,
+        realm: String,
+        nonce: String,
+        opaque: Option<String>,
+        /// A quality of protection is wanted (RFC 7616 §3.4): then requests are counted, under a nonce of ours.
+        counted: Option<(u32, u64)>,
+    },
+}
+
+impl Answerer {
+    /// The strongest method of `challenges`, values of `WWW-Authenticate`, that is known here. `seed` must be unpredictable.
+    pub(super) fn choose(challenges: &[&str], seed: u64) -> Option<Self> {
+        let digests = challenges.iter().filter_map(|challenge| {
+            let (scheme, value) = challenge.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("digest").then(|| Self::digest(value, seed))?
+        });
+        let basic = challenges.iter().any(|c| c.trim().get(..5).is_some_and(|s| s.eq_ignore_ascii_case("basic")));
+        // Before a password goes in the clear.
+        digests.max_by_key(|(strength, _)| *strength).map(|(_, digest)| digest).or(basic.then_some(Self::Basic))
+    }
+
+    fn digest(value: &str, seed: u64) -> Option<(u8, Self)> {
+        let parameters = parameters(value);
+        let find = |name: &str| parameters.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
+        let (strength, algorithm) = match find("algorithm").unwrap_or_default().to_ascii_uppercase().as_str() {
+            "" | "MD5" => (0, Algorithm::Md5),
+            "SHA-256" => (1, Algorithm::Sha256),
+            _ => return None,
+        };
+        let counted = match find("qop") {
+            None => None,
+            Some(list) if list.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth")) => Some((0, seed)),
+            Some(_) => return None,
+        };
+        let (realm, nonce, opaque) = (find("realm")?, find("nonce")?, find("opaque"));
+        Some((strength, Self::Digest { algorithm, realm, nonce, opaque, counted }))
+    }
+
+    /// The value of `Authorization`.
+    pub(super) fn answer(&mut self, user: &str, password: &str, method: &str, url: &str) -> String {
+        let Self::Digest { algorithm, realm, nonce, opaque, counted } = self else {
+            return format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        };
+        let secret = algorithm.hash(&format!("{user}:{realm}:{password}"));
+        let request = algorithm.hash(&format!("{method}:{url}"));
+        let (middle, protection) = match counted {
+            None => (nonce.clone(), String::new()),
+            Some((count, seed)) => {
+                *count += 1;
+                let quality = format!("nc={count:08x}, cnonce=\"{seed:016x}\", qop=auth");
+                (format!("{nonce}:{count:08x}:{seed:016x}:auth"), format!(", {quality}"))
+            }
+        };
+        let response = algorithm.hash(&format!("{secret}:{middle}:{request}"));
+        let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+        let (user, realm, nonce) = (quoted(user), quoted(realm), quoted(nonce));
+        let opaque = opaque.as_deref().map_or_else(String::new, |opaque| format!(", opaque=\"{}\"", quoted(opaque)));
+        // Without a name it is MD5, and old servers know no name.
+        let name = if *algorithm == Algorithm::Md5 { "" } else { ", algorithm=SHA-256" };
+        format!(
+            "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{url}\", response=\"{response}\"{name}{opaque}{protection}"
+        )
     }
 }
 

@@ -10,6 +10,7 @@
 mod auth;
 #[cfg(test)]
 mod cameras;
+mod client;
 mod egress;
 #[doc(hidden)]
 pub mod fuzz;
@@ -23,6 +24,7 @@ mod transport;
 mod wire;
 
 pub use auth::{AuthMethods, Credentials, DigestProof};
+pub use client::{ClientEvent, ClientSession, RtspUrl, RtspUrlError};
 pub use egress::{Egress, Outgoing, payloads};
 pub use ingest::{Ingest, Ingested, TrackStats};
 pub use sdp::{Format, MAX_MEDIA, Media, Presentation, SdpError};

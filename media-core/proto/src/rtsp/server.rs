@@ -242,12 +242,7 @@ impl ServerSession {
 
     /// Sends a packet in the connection: what stands in front, and a payload that is shared where it is large.
     pub fn send(&mut self, channel: u8, header: &[u8], payload: &Bytes) {
-        // RTP packets are made to fit a datagram.
-        let Ok(length) = u16::try_from(header.len() + payload.len()) else { return };
-        let [high, low] = length.to_be_bytes();
-        self.output.extend(&[b'$', channel, high, low]);
-        self.output.extend(header);
-        self.output.share(payload.clone());
+        self.output.frame(channel, header, payload);
     }
 
     fn answered(&mut self, request: RtspRequest) -> Option<Pending> {
@@ -272,7 +267,8 @@ impl ServerSession {
             };
             match inbound {
                 Inbound::Request(request) => self.request(request),
-                Inbound::Response => {}
+                // To something that was never asked.
+                Inbound::Response(_) => {}
                 Inbound::Frame { channel, payload } => self.frame(channel, payload),
             }
         }

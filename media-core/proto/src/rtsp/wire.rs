@@ -1,9 +1,9 @@
-//! Bytes of an RTSP connection to requests and interleaved frames (RFC 2326 §10.12), and answers to text.
+//! Bytes of an RTSP connection to requests and interleaved frames (RFC 2326 §10.12), and answers and requests to text.
 //!
 //! Belongs here: where a message ends, and how long each part may be. Not here: what a request means (`server`).
 
 use bytes::{Bytes, BytesMut};
-use rtsp_types::{HeaderName, Message, Method, ParseError, Request, StatusCode, Version, headers};
+use rtsp_types::{HeaderName, Message, Method, ParseError, Request, Response, StatusCode, Version, headers};
 use std::fmt::Write;
 use thiserror::Error;
 
@@ -45,12 +45,8 @@ pub enum WireError {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Inbound {
     Request(Box<Request<Vec<u8>>>),
-    /// To something that was never asked; there is nothing to do with it.
-    Response,
-    Frame {
-        channel: u8,
-        payload: Bytes,
-    },
+    Response(Box<Response<Vec<u8>>>),
+    Frame { channel: u8, payload: Bytes },
 }
 
 /// Cuts a connection's bytes into messages and frames.
@@ -130,7 +126,7 @@ impl Framer {
         let message = [&text, whole.get(head..).unwrap_or_default()].concat();
         match Message::<Vec<u8>>::parse(&message) {
             Ok((Message::Request(request), _)) => Ok(Some(Inbound::Request(Box::new(request)))),
-            Ok((Message::Response(_), _)) => Ok(Some(Inbound::Response)),
+            Ok((Message::Response(response), _)) => Ok(Some(Inbound::Response(Box::new(response)))),
             Ok((Message::Data(_), _)) | Err(ParseError::Error | ParseError::Incomplete(_)) => {
                 Err(WireError::Malformed { at })
             }
@@ -215,6 +211,31 @@ impl Answer {
     }
 }
 
+/// A request, in the words of RFC 2326 §6. The mirror of [`Answer`].
+#[derive(Debug)]
+pub(super) struct Query {
+    text: String,
+}
+
+impl Query {
+    pub(super) fn new(method: &str, url: &str) -> Self {
+        Self { text: format!("{method} {url} RTSP/1.0\r\n") }
+    }
+
+    /// Adds a line. Line breaks in `value`, which may quote the peer, become spaces.
+    #[must_use]
+    pub(super) fn line(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        let value = value.to_string().replace(['\r', '\n'], " ");
+        put(&mut self.text, format_args!("{name}: {value}\r\n"));
+        self
+    }
+
+    pub(super) fn into_bytes(self, body: Vec<u8>) -> Vec<u8> {
+        let query = if body.is_empty() { self } else { self.line("Content-Length", body.len()) };
+        [query.text.as_bytes(), b"\r\n", &body].concat()
+    }
+}
+
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("writing to a String does not fail");
 }
@@ -265,7 +286,7 @@ mod tests {
             cseq:2\nContent-length: 3\n\nv=0$\x00\x00\x00RTSP/1.0 200 OK\r\nCSeq: 3\r\n\r\n";
         for step in [1, 2, 3, 7, 1000] {
             let got = all(bytes, step).unwrap();
-            let [Inbound::Request(options), frame, Inbound::Request(announce), empty, Inbound::Response] = &got[..]
+            let [Inbound::Request(options), frame, Inbound::Request(announce), empty, Inbound::Response(_)] = &got[..]
             else {
                 panic!("{got:?}");
             };

@@ -4,6 +4,7 @@
 
 mod hls;
 mod paths;
+mod push;
 mod tls;
 mod values;
 mod yaml;
@@ -130,6 +131,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     }
     let mut paths = paths::read(&mut top, &mut notes)?;
     relay.sources = std::mem::take(&mut paths.sources);
+    relay.pushes = std::mem::take(&mut paths.pushes);
     relay.authorizer = Arc::new(paths);
     top.finish()?;
     notes.sort_by_key(|note| note.line);

@@ -2,8 +2,9 @@
 
 use super::values::Span;
 use super::yaml::{Section, Value};
-use super::{ConfigError, Done, Note};
+use super::{ConfigError, Done, Note, push};
 use crate::access::{AccessRequest, Action, Authorizer, Refusal, Verdict, constant_time_eq};
+use crate::push::Destination;
 use crate::rtsp::PullTransport;
 use crate::source::{OnDemand, SourceConfig, SourceUrl};
 use crate::tls::{Fingerprint, Trust};
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 pub(super) struct Paths {
     /// What the relay fetches; nobody else publishes there.
     pub(super) sources: Vec<SourceConfig>,
+    /// Where what is published here goes besides.
+    pub(super) pushes: Vec<(PathName, Destination)>,
     named: BTreeMap<PathName, Rights>,
     all_others: Option<Rights>,
 }
@@ -41,23 +44,28 @@ impl std::fmt::Debug for User {
 }
 
 pub(super) fn read(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths, ConfigError> {
-    let mut paths = Paths { sources: Vec::new(), named: BTreeMap::new(), all_others: None };
+    let mut paths = Paths { sources: Vec::new(), pushes: Vec::new(), named: BTreeMap::new(), all_others: None };
     let Some(section) = top.done("paths", notes) else {
         return Ok(Paths { all_others: Some(Rights::default()), ..paths });
     };
     for (name, value) in section.section("paths.".into())?.into_entries() {
         notes.push(Note { line: value.line, key: format!("paths.{name}"), done: Done::Yes });
-        let (mut rights, mut source) = (Rights::default(), None);
+        let (mut rights, mut source, mut pushes) = (Rights::default(), None, Vec::new());
         if !value.is_empty() {
             let mut path = value.section(format!("paths.{name}."))?;
             source = read_source(&mut path, notes)?;
             rights.publish = user(&mut path, "publishUser", "publishPass", notes)?;
             rights.read = user(&mut path, "readUser", "readPass", notes)?;
+            pushes = push::read(&mut path, notes)?;
             path.finish()?;
         }
         if name == "all_others" || name == "all" {
             if source.is_some() {
                 let why = format!("'{name}' is no one path that a source could feed; give the path's name");
+                return Err(ConfigError::new(value.line, why));
+            }
+            if !pushes.is_empty() {
+                let why = "'push' goes with a path that has a name: many would be pushed to one place".into();
                 return Err(ConfigError::new(value.line, why));
             }
             paths.all_others = Some(rights);
@@ -68,6 +76,7 @@ pub(super) fn read(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths
                 rights.fetched = true;
                 paths.sources.push(source.of(name.clone()));
             }
+            paths.pushes.extend(pushes.into_iter().map(|to| (name.clone(), to)));
             paths.named.insert(name, rights);
         }
     }

@@ -2,15 +2,15 @@
 //!
 //! Belongs here: what wakes it, and what it does then. Not here: the protocol's state (`proto::rtmp::ServerSession`).
 
-use super::egress::{BY_FOUR_CC, Egress, PATIENCE};
+use super::egress::{Egress, PATIENCE, pictures};
 use super::ingest::Ingest;
 use super::server::{ConnState, RtmpServer, Traffic};
 use crate::access::{AccessRequest, Action, Refusal};
 use crate::listen::{ListenError, Listener, Sound};
 use bytes::Buf;
-use container::flv::{FlvError, Signalling, TagKind, VideoCodec};
+use container::flv::{FlvError, Signalling, TagKind};
 use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
-use media::{Codec, MonoTime};
+use media::MonoTime;
 use proto::rtmp::{Caps, Kind, Media, Reason, RequestId, ServerConfig, ServerEvent, ServerSession, StreamEnd, Target};
 use std::future::Future;
 use std::io;
@@ -278,21 +278,12 @@ impl Connection {
     fn open(&self, path: PathName) -> Opening {
         let (listening, id) = (self.server.listening.clone(), self.id.clone());
         let sound = if self.caps.takes("Opus") { Sound::AacOrOpus } else { Sound::Aac };
-        let (pictures, kind) = (self.pictures(), self.server.kind());
+        let (pictures, kind) = (pictures(&self.caps), self.server.kind());
         Box::pin(async move {
             let info = ReaderInfo { kind, id };
             let listener = listening.open(&path, sound, info, Start::Soonest).await?;
             Ok(listener.with_patience(PATIENCE).with_pictures(pictures))
         })
-    }
-
-    /// Pictures besides H.264 whose FourCC the client named.
-    fn pictures(&self) -> Vec<Codec> {
-        let named = |codec: &Codec| {
-            let four_cc = VideoCodec::of(*codec).map(VideoCodec::four_cc);
-            four_cc.is_some_and(|name| std::str::from_utf8(&name).is_ok_and(|name| self.caps.takes(name)))
-        };
-        BY_FOUR_CC.into_iter().filter(named).collect()
     }
 
     /// The path of a request that may be granted; a refused one is answered.

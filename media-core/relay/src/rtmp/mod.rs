@@ -10,7 +10,7 @@ mod ingest;
 mod server;
 
 pub use client::{PullError, pull};
-pub(crate) use egress::{BY_FOUR_CC, Egress, PATIENCE};
+pub(crate) use egress::{BY_FOUR_CC, Egress, PATIENCE, pictures};
 pub use proto::rtmp::RtmpUrl;
 pub use server::{ConnState, RtmpConn};
 pub(crate) use server::{RtmpConns, RtmpServer};

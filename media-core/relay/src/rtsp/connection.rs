@@ -4,7 +4,7 @@
 //! (`reading`).
 
 use super::access::wish;
-use super::reading::{Reading, Sent};
+use super::reading::{Reading, Sent, known_tracks};
 use super::registry::{ListedConn, ListedSession, RtspSession, SessionStats, SessionTransport};
 use super::server::{RtspServer, SESSION_TIMEOUT};
 use super::udp::{Datagram, Routes, UdpPair};
@@ -13,7 +13,7 @@ use crate::listen::{ListenError, Listener, Sound};
 use crate::rtmp::ConnState;
 use bytes::Bytes;
 use hub::{Item, PathName, Publisher, PublisherInfo, PublisherState, ReadError, ReaderInfo, Start};
-use media::{MediaKind, MonoTime, TrackSet};
+use media::{MonoTime, TrackSet};
 use proto::rtsp::{
     Credentials, Format, Ingest, Ingested, Presentation, RtspError, RtspReason, RtspRequest, ServerEvent,
     ServerSession, Setup, Target, Transport,
@@ -43,18 +43,10 @@ const KERNEL_UNSENT: u32 = 128 << 10;
 const READ: usize = 32 << 10;
 /// A closing connection may take this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// Publishers announce their tracks one after another, RTSP describes them once: within this time of a publisher's coming, picture
-/// waits for sound and sound for picture before either is described alone.
-const COMPLETE: Duration = Duration::from_secs(1);
 /// How often reports go out, and the lists' counts are brought up to date: RFC 3550 §6.2 says five seconds, half of them at first.
 const REPORT: Duration = Duration::from_millis(2500);
 /// How long a packet by UDP is waited for when its followers are there.
 pub(super) const REORDER: Duration = Duration::from_millis(100);
-
-/// Is there a picture and a sound?
-fn both(tracks: &TrackSet) -> bool {
-    tracks.first(MediaKind::Video).is_some() && tracks.first(MediaKind::Audio).is_some()
-}
 
 /// Why a connection ended badly.
 #[derive(Debug, Error)]
@@ -318,24 +310,8 @@ impl Connection {
         let opening = Box::pin(async move {
             let info = ReaderInfo { kind, id };
             let mut listener = listening.open(&name, Sound::Any, info, Start::Soonest).await?;
-            let since = hub.path(&name).and_then(|path| path.publisher).map(|(_, since)| since);
-            let complete =
-                Instant::now() + COMPLETE.saturating_sub(since.map_or(Duration::ZERO, |s| clock.now().since(s)));
-            let mut known = None;
-            loop {
-                let item = match &known {
-                    None => listener.next().await?,
-                    Some(tracks) => match tokio::time::timeout_at(complete, listener.next()).await {
-                        Ok(item) => item?,
-                        Err(_elapsed) => return Ok((listener, Arc::clone(tracks))),
-                    },
-                };
-                match item {
-                    Item::Tracks(tracks) if both(&tracks) => return Ok((listener, tracks)),
-                    Item::Tracks(tracks) if !tracks.is_empty() => known = Some(tracks),
-                    Item::Tracks(_) | Item::Unit(..) => {}
-                }
-            }
+            let tracks = known_tracks(&mut listener, &hub, &name, clock).await?;
+            Ok((listener, tracks))
         });
         self.role = Role::Opening { request, path, opening };
         Ok(())

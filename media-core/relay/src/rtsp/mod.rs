@@ -12,8 +12,10 @@ mod registry;
 mod server;
 mod udp;
 
+pub(crate) use payloads::Payloads;
 pub use proto::rtsp::AuthMethods;
 pub use pull::{PullError, PullTransport, RtspUrl, RtspUrlError, pull};
+pub(crate) use reading::{Reading, Sent, known_tracks};
 pub(crate) use registry::RtspLists;
 pub use registry::{RtspConn, RtspSession, SessionStats, SessionTransport};
 pub use server::RtspConfig;

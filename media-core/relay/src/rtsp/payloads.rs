@@ -15,7 +15,7 @@ type Key = (usize, usize, bool);
 
 /// Shared by every reader of a server.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Payloads(Arc<Mutex<Kept>>);
+pub(crate) struct Payloads(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {

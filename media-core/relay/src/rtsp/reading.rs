@@ -1,16 +1,17 @@
 //! One reader's stream: from the path to its packets.
 //!
-//! Belongs here: what goes by which way, the pace of datagrams. Not here: the connection (`connection`), packets (`proto::rtsp`).
+//! Belongs here: what goes by which way, the pace of datagrams. Not here: the connection (`connection`, `crate::push`), packets (`proto::rtsp`).
 
 use super::payloads::Payloads;
 use super::udp::UdpPair;
 use crate::clock::Clock;
 use crate::listen::Listener;
 use bytes::Bytes;
-use hub::{Item, ReadError};
-use media::{AccessUnit, MonoTime};
-use proto::rtsp::{Egress, Outgoing, ServerSession, Setup, Started, Transport};
+use hub::{Hub, Item, PathName, ReadError};
+use media::{AccessUnit, MediaKind, MonoTime, TrackSet};
+use proto::rtsp::{ClientSession, Egress, Outgoing, Presentation, ServerSession, Setup, Started, Transport};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -26,8 +27,81 @@ const TICK: Duration = Duration::from_millis(5);
 /// shows a picture that comes later as if it were of that time.
 const FIRST_PICTURE: Duration = Duration::from_secs(2);
 
+/// Publishers announce their tracks one after another, RTSP describes them once: within this time of a publisher's coming, picture
+/// waits for sound and sound for picture before either is described alone.
+const COMPLETE: Duration = Duration::from_secs(1);
+
+/// The machine that packets go through: the server's to a reader, the client's to a server that is pushed to.
+pub(crate) trait Sink {
+    /// The session's tracks.
+    fn presentation(&self) -> &Presentation;
+    /// Those that were set up.
+    fn setups(&self) -> &[Setup];
+    /// Sends a packet in the connection.
+    fn send(&mut self, channel: u8, header: &[u8], payload: &Bytes);
+}
+
+impl Sink for ServerSession {
+    fn presentation(&self) -> &Presentation {
+        Self::presentation(self)
+    }
+
+    fn setups(&self) -> &[Setup] {
+        Self::setups(self)
+    }
+
+    fn send(&mut self, channel: u8, header: &[u8], payload: &Bytes) {
+        Self::send(self, channel, header, payload);
+    }
+}
+
+impl Sink for ClientSession {
+    fn presentation(&self) -> &Presentation {
+        Self::presentation(self)
+    }
+
+    fn setups(&self) -> &[Setup] {
+        Self::setups(self)
+    }
+
+    fn send(&mut self, channel: u8, header: &[u8], payload: &Bytes) {
+        Self::send(self, channel, header, payload);
+    }
+}
+
+/// Waits for the tracks of `path` to be described.
+pub(crate) async fn known_tracks(
+    listener: &mut Listener,
+    hub: &Hub,
+    path: &PathName,
+    clock: Clock,
+) -> Result<Arc<TrackSet>, ReadError> {
+    let since = hub.path(path).and_then(|path| path.publisher).map(|(_, since)| since);
+    let complete = Instant::now() + COMPLETE.saturating_sub(since.map_or(Duration::ZERO, |s| clock.now().since(s)));
+    let mut known = None;
+    loop {
+        let item = match &known {
+            None => listener.next().await?,
+            Some(tracks) => match tokio::time::timeout_at(complete, listener.next()).await {
+                Ok(item) => item?,
+                Err(_elapsed) => return Ok(Arc::clone(tracks)),
+            },
+        };
+        match item {
+            Item::Tracks(tracks) if both(&tracks) => return Ok(tracks),
+            Item::Tracks(tracks) if !tracks.is_empty() => known = Some(tracks),
+            Item::Tracks(_) | Item::Unit(..) => {}
+        }
+    }
+}
+
+/// Is there a picture and a sound?
+fn both(tracks: &TrackSet) -> bool {
+    tracks.first(MediaKind::Video).is_some() && tracks.first(MediaKind::Audio).is_some()
+}
+
 /// A stream that runs, or is paused.
-pub(super) struct Reading {
+pub(crate) struct Reading {
     pub(super) listener: Listener,
     egress: Egress,
     setups: Vec<Setup>,
@@ -47,7 +121,7 @@ pub(super) struct Reading {
 
 /// What an item did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(crate) enum Sent {
     /// The stream goes on.
     Going,
     /// The path carries none of the session's tracks any more: a player must ask for the new description.
@@ -55,8 +129,8 @@ pub(super) enum Sent {
 }
 
 impl Reading {
-    pub(super) fn new(
-        session: &ServerSession,
+    pub(crate) fn new(
+        session: &impl Sink,
         listener: Listener,
         payloads: Payloads,
         clock: Clock,
@@ -118,7 +192,7 @@ impl Reading {
     }
 
     /// The next item of the path.
-    pub(super) async fn next(&mut self) -> Result<Item, ReadError> {
+    pub(crate) async fn next(&mut self) -> Result<Item, ReadError> {
         match self.first.take() {
             Some((unit, arrived)) => Ok(Item::Unit(unit, arrived)),
             None => self.listener.next().await,
@@ -126,7 +200,7 @@ impl Reading {
     }
 
     /// Sends an item.
-    pub(super) async fn send(&mut self, item: &Item, session: &mut ServerSession) -> Sent {
+    pub(crate) async fn send(&mut self, item: &Item, session: &mut impl Sink) -> Sent {
         match item {
             Item::Tracks(tracks) => {
                 let known = self.egress.tracks(tracks) || tracks.is_empty();
@@ -152,7 +226,7 @@ impl Reading {
         Sent::Going
     }
 
-    async fn packet(&mut self, packet: Outgoing, session: &mut ServerSession) {
+    async fn packet(&mut self, packet: Outgoing, session: &mut impl Sink) {
         self.sent_bytes += (packet.header.len() + packet.payload.len()) as u64;
         match self.transport(packet.media) {
             Some(Transport::Interleaved { rtp, .. }) => session.send(rtp, &packet.header, &packet.payload),
@@ -166,7 +240,7 @@ impl Reading {
     }
 
     /// Sender reports for every track.
-    pub(super) async fn report(&mut self, session: &mut ServerSession) {
+    pub(crate) async fn report(&mut self, session: &mut impl Sink) {
         for (media, report) in self.egress.reports(self.clock.now()) {
             self.sent_reports += 1;
             match self.transport(media) {
@@ -178,7 +252,7 @@ impl Reading {
     }
 
     /// What a receiver reports.
-    pub(super) fn reported(&self, compound: &Bytes) {
+    pub(crate) fn reported(&self, compound: &Bytes) {
         if self.egress.wants_keyframe(compound) {
             self.listener.request_keyframe();
         }

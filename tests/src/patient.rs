@@ -61,6 +61,16 @@ impl Patient {
         })
     }
 
+    /// Pushes to `url` by RTMP with other options; they come last, and so win.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn push_as(name: &str, dir: &Path, url: &str, phone: &Phone, options: &[&str]) -> Result<Self> {
+        Self::send(name, dir, phone, |command| {
+            command.args(options).args(["-flush_packets", "1", "-f", "flv", url]);
+        })
+    }
+
     /// Pushes to `url`, and each picture, once it is sent, to a tap: what goes by from there on is not the patient's.
     ///
     /// # Errors

@@ -41,6 +41,9 @@ pub struct H264Params {
     width: u32,
     height: u32,
     reorder: u32,
+    /// The set says so itself, in its VUI.
+    reorder_declared: bool,
+    matrix: Option<u8>,
     /// Ticks per second and ticks per picture, as the VUI has them.
     timing: Option<(u32, u32)>,
 }
@@ -65,7 +68,12 @@ impl H264Params {
             return Err(H264Error::Sps(format!("{width}×{height}")));
         }
         let baseline = sps.get(1) == Some(&66);
-        let reorder = match parsed.vui_parameters.as_ref().and_then(|v| v.bitstream_restrictions.as_ref()) {
+        let vui = parsed.vui_parameters.as_ref();
+        let restrictions = vui.and_then(|v| v.bitstream_restrictions.as_ref());
+        let reorder_declared = restrictions.is_some();
+        let colour = vui.and_then(|v| v.video_signal_type.as_ref()).and_then(|s| s.colour_description.as_ref());
+        let matrix = colour.map(|c| c.matrix_coefficients);
+        let reorder = match restrictions {
             Some(limits) => limits.max_num_reorder_frames,
             // Baseline has no B pictures (A.2.1); otherwise only picture order type 2 forbids reordering (8.2.1.3).
             None if baseline || matches!(parsed.pic_order_cnt, h264_reader::nal::sps::PicOrderCntType::TypeTwo) => 0,
@@ -74,7 +82,7 @@ impl H264Params {
         // A picture is two fields, and ticks are counted in fields (E.2.1).
         let timing = parsed.vui_parameters.as_ref().and_then(|v| v.timing_info.as_ref());
         let timing = timing.and_then(|t| Some((t.time_scale, t.num_units_in_tick.checked_mul(2)?)));
-        Ok(Self { sps, pps, width, height, reorder, timing })
+        Ok(Self { sps, pps, width, height, reorder, reorder_declared, matrix, timing })
     }
 
     /// Reads an AVC decoder configuration record (ISO/IEC 14496-15 §5.3.3.1), as FLV and MP4 carry it. Also answers the
@@ -143,6 +151,17 @@ impl H264Params {
     /// How many pictures may precede another in decoding and follow it in output; zero without B pictures.
     pub const fn reorder(&self) -> u32 {
         self.reorder
+    }
+
+    /// Does the set itself say that pictures are shown in another order than they are decoded in? Where it says nothing,
+    /// [`Self::reorder`] is only what could be.
+    pub const fn reorders(&self) -> bool {
+        self.reorder_declared && self.reorder > 0
+    }
+
+    /// How colours became luma and chroma, `matrix_coefficients` of the VUI (table E-5), where the set says so.
+    pub const fn matrix(&self) -> Option<u8> {
+        self.matrix
     }
 
     /// Pictures per second, where the stream says so (VUI timing, E.2.1) and it is believable. Live encoders often vary it.

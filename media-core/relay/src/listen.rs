@@ -1,13 +1,13 @@
 //! Listening to a path in codecs one can play.
 //!
-//! Belongs here: finding the path a name stands for, switching to a rendition where the sound does not fit, switching back,
-//! leaving out pictures that the listener cannot take and saying so.
+//! Belongs here: finding the path a name stands for, moving to a rendition where sound or picture do not fit, leaving out tracks that
+//! the listener cannot take and saying so.
 //! Not here: making the rendition (`transcode`), waiting and skipping (`hub`).
 
 use crate::clock::Clock;
-use crate::transcode::{Renditions, suffix};
+use crate::transcode::{Recipe, Renditions};
 use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
-use media::{Codec, MediaKind, Track, TrackSet};
+use media::{AccessUnit, Codec, CodecParams, MediaKind, Track, TrackSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Sound {
     Opus,
     /// Whatever there is.
     Any,
+    /// None.
+    Nothing,
 }
 
 impl Sound {
@@ -38,6 +40,34 @@ impl Sound {
             (Self::AacOrOpus, Some(Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
             (Self::Opus, Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
             _ => None,
+        }
+    }
+}
+
+/// What a listener can play.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Takes {
+    /// Its sound.
+    pub sound: Sound,
+    /// Its pictures.
+    pub pictures: Vec<Codec>,
+    /// Pictures may be decoded in another order than they are shown in (B-frames).
+    pub reordered: bool,
+}
+
+impl From<Sound> for Takes {
+    /// This sound, and H.264 as it comes.
+    fn from(sound: Sound) -> Self {
+        Self { sound, pictures: EVERYBODYS.into(), reordered: true }
+    }
+}
+
+impl Takes {
+    /// Does it take the track of this codec, if need be after it was made to fit?
+    fn plays(&self, codec: Codec) -> bool {
+        match codec.kind() {
+            MediaKind::Video => self.pictures.contains(&codec),
+            MediaKind::Audio => self.sound != Sound::Nothing,
         }
     }
 }
@@ -77,40 +107,39 @@ impl Listening {
         Self { waits: Arc::new(waits.into_iter().collect()), ..self }
     }
 
-    /// Listens to `name`, held until somebody publishes it. `name_aac` and `name_opus` stand for `name` with that sound where
-    /// nobody publishes under the very name.
+    /// Listens to `name`, held until somebody publishes it. `name_aac` and `name_opus` stand for `name` with that sound, `name_h264` for
+    /// `name` with a picture that everybody plays, where nobody publishes under the very name.
     ///
     /// # Errors
     /// [`ListenError::NoPublisher`] after the wait, [`ListenError::Full`] where the hub holds no more paths.
     pub async fn open(
         &self,
         name: &PathName,
-        sound: Sound,
+        takes: impl Into<Takes> + Send,
         info: ReaderInfo,
         start: Start,
     ) -> Result<Listener, ListenError> {
+        let takes = takes.into();
+        let meanings = meanings(name, &takes);
         // Until the reader is there: whoever fetches the stream must not see nobody in between.
-        let wanted: Vec<Waiting> = meanings(name).map(|name| self.hub.wait(&name)).collect();
-        let wait = meanings(name).find_map(|name| self.waits.get(&name).copied()).unwrap_or(self.wait);
-        let (base, sound) =
-            tokio::time::timeout(wait, self.find(name, sound)).await.map_err(|_elapsed| ListenError::NoPublisher)?;
+        let wanted: Vec<Waiting> = meanings.iter().map(|(name, _)| self.hub.wait(name)).collect();
+        let wait = meanings.iter().find_map(|(name, _)| self.waits.get(name).copied()).unwrap_or(self.wait);
+        let (base, takes) =
+            tokio::time::timeout(wait, self.find(name, takes)).await.map_err(|_elapsed| ListenError::NoPublisher)?;
         let reader = self.hub.read(&base, info.clone(), start, self.clock.now())?;
-        let mut listener = Listener {
+        let listener = Listener {
             listening: self.clone(),
             base,
-            sound,
-            pictures: EVERYBODYS.into(),
+            takes,
             info,
             start,
             reader,
             patience: None,
-            derived: false,
+            place: Place::default(),
+            begun: false,
+            newest: None,
             skipped: Vec::new(),
         };
-        // Known tracks decide now, so that a listener does not join the one path only to leave for the other.
-        if let Some(tracks) = self.hub.tracks(&listener.base) {
-            listener.choose(&tracks);
-        }
         drop(wanted);
         Ok(listener)
     }
@@ -122,34 +151,29 @@ impl Listening {
 
     /// Waits until `name`, or what it stands for, is published, however long.
     pub(crate) async fn published(&self, name: &PathName) {
-        self.find(name, Sound::Any).await;
+        self.find(name, Sound::Any.into()).await;
     }
 
     /// Is `name`, or what it stands for, published now?
     pub fn exists(&self, name: &PathName) -> bool {
-        self.resolve(name, Sound::Any).is_some()
+        self.resolve(name, &Sound::Any.into()).is_some()
     }
 
-    async fn find(&self, name: &PathName, sound: Sound) -> (PathName, Sound) {
+    async fn find(&self, name: &PathName, takes: Takes) -> (PathName, Takes) {
         loop {
             let published = self.hub.published();
             tokio::pin!(published);
             published.as_mut().enable();
-            if let Some(found) = self.resolve(name, sound) {
+            if let Some(found) = self.resolve(name, &takes) {
                 return found;
             }
             published.await;
         }
     }
 
-    fn resolve(&self, name: &PathName, sound: Sound) -> Option<(PathName, Sound)> {
-        if self.hub.is_published(name) && !self.is_rendition(name) {
-            return Some((name.clone(), sound));
-        }
-        [(Codec::Aac, Sound::Aac), (Codec::Opus, Sound::Opus)].into_iter().find_map(|(codec, wanted)| {
-            let base = name.without_suffix(suffix(codec)?)?;
-            self.hub.is_published(&base).then_some((base, wanted))
-        })
+    fn resolve(&self, name: &PathName, takes: &Takes) -> Option<(PathName, Takes)> {
+        let published = |name: &PathName| self.hub.is_published(name) && !self.is_rendition(name);
+        meanings(name, takes).into_iter().find(|(name, _)| published(name))
     }
 
     fn is_rendition(&self, name: &PathName) -> bool {
@@ -157,27 +181,47 @@ impl Listening {
     }
 }
 
-/// The paths that `name` may mean: itself, and the one of which it is a rendition.
-fn meanings(name: &PathName) -> impl Iterator<Item = PathName> {
-    let bases = [Codec::Aac, Codec::Opus].into_iter().filter_map(suffix).filter_map(|s| name.without_suffix(s));
-    std::iter::once(name.clone()).chain(bases)
+/// The paths that `name` may mean, and what of them is wanted: itself, and those of which it is a rendition, with one suffix for the
+/// sound, one for the picture, or both.
+fn meanings(name: &PathName, takes: &Takes) -> Vec<(PathName, Takes)> {
+    let sounds = [(Codec::Aac, Sound::Aac), (Codec::Opus, Sound::Opus)].into_iter().filter_map(|(codec, sound)| {
+        let base = name.without_suffix(Recipe::Sound(codec).suffix()?)?;
+        Some((base, Takes { sound, ..takes.clone() }))
+    });
+    let mut meanings: Vec<_> = std::iter::once((name.clone(), takes.clone())).chain(sounds).collect();
+    let pictures = meanings.iter().filter_map(|(name, takes)| {
+        let base = name.without_suffix(Recipe::Picture.suffix()?)?;
+        Some((base, Takes { pictures: EVERYBODYS.into(), reordered: false, ..takes.clone() }))
+    });
+    let pictures: Vec<_> = pictures.collect();
+    meanings.extend(pictures);
+    meanings
 }
 
-/// A [`Reader`] whose sound fits: it moves between the path and its rendition by itself.
+/// A [`Reader`] whose sound and picture fit: it moves between the path and its renditions by itself.
 #[derive(Debug)]
 pub struct Listener {
     listening: Listening,
     base: PathName,
-    sound: Sound,
-    /// Pictures it can take.
-    pictures: Vec<Codec>,
+    takes: Takes,
     info: ReaderInfo,
     start: Start,
     reader: Reader,
     patience: Option<Duration>,
-    derived: bool,
+    place: Place,
+    /// It has looked at what the path carries.
+    begun: bool,
+    /// Latest presentation time of a picture, µs.
+    newest: Option<i64>,
     /// What it was told not to get.
     skipped: Vec<SkippedTrack>,
+}
+
+/// Which renditions a listener is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
+    picture: bool,
+    sound: Option<Codec>,
 }
 
 impl Listener {
@@ -198,7 +242,7 @@ impl Listener {
 
     /// As [`Self::with_pictures`], where one is told late what can be taken. It counts from the next tracks on.
     pub(crate) fn take_pictures(&mut self, pictures: impl IntoIterator<Item = Codec>) {
-        self.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
+        self.takes.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
     }
 
     /// Waits for the next item.
@@ -206,6 +250,7 @@ impl Listener {
     /// # Errors
     /// As [`Reader::next`].
     pub async fn next(&mut self) -> Result<Item, ReadError> {
+        self.begin();
         loop {
             let item = self.reader.next().await?;
             if let Some(item) = self.fit(item) {
@@ -219,6 +264,7 @@ impl Listener {
     /// # Errors
     /// As [`Reader::next`].
     pub fn try_next(&mut self) -> Result<Option<Item>, ReadError> {
+        self.begin();
         while let Some(item) = self.reader.try_next()? {
             if let Some(item) = self.fit(item) {
                 return Ok(Some(item));
@@ -227,29 +273,41 @@ impl Listener {
         Ok(None)
     }
 
+    /// Known tracks decide before the first item, so that a listener does not join the one path only to leave for the other.
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Some(tracks) = self.listening.hub.tracks(&self.base)
+        {
+            self.choose(&tracks);
+        }
+    }
+
     /// The item as this listener takes it, if it does.
     fn fit(&mut self, item: Item) -> Option<Item> {
         match item {
             Item::Tracks(tracks) if self.choose(&tracks) => None,
             Item::Tracks(tracks) => Some(Item::Tracks(self.playable(tracks))),
-            Item::Unit(unit, arrived) => {
-                let taken = !unit.is_video() || self.pictures.contains(&unit.params.codec());
-                taken.then_some(Item::Unit(unit, arrived))
-            }
+            Item::Unit(unit, _) if !self.takes.plays(unit.params.codec()) => None,
+            Item::Unit(unit, _) if self.must_leave(&unit) => None,
+            item @ Item::Unit(..) => Some(item),
         }
     }
 
-    /// The tracks without pictures that cannot be taken; those are told.
+    /// The tracks without those that cannot be taken; these are told.
     fn playable(&mut self, tracks: Arc<TrackSet>) -> Arc<TrackSet> {
-        let plays = |track: &&Track| track.kind() == MediaKind::Audio || self.pictures.contains(&track.codec());
-        let takes: Vec<_> = self.pictures.iter().map(|codec| codec.label()).collect();
+        let plays = |track: &&Track| self.takes.plays(track.codec());
+        let reason = |track: &Track| match (track.kind(), self.takes.pictures.as_slice()) {
+            (MediaKind::Audio, _) => format!("this {} takes no sound", self.info.kind),
+            (MediaKind::Video, []) => format!("this {} takes no picture", self.info.kind),
+            (MediaKind::Video, pictures) => {
+                let takes: Vec<_> = pictures.iter().map(|codec| codec.label()).collect();
+                format!("this {} takes no other picture than {}", self.info.kind, takes.join(", "))
+            }
+        };
         let skipped: Vec<_> = tracks
             .iter()
             .filter(|track| !plays(track))
-            .map(|track| SkippedTrack {
-                codec: track.codec().label().into(),
-                reason: format!("this {} takes no other picture than {}", self.info.kind, takes.join(", ")),
-            })
+            .map(|track| SkippedTrack { codec: track.codec().label().into(), reason: reason(track) })
             .collect();
         let kept = if skipped.is_empty() { tracks } else { Arc::new(tracks.iter().filter(plays).cloned().collect()) };
         if skipped != self.skipped {
@@ -286,16 +344,44 @@ impl Listener {
         true
     }
 
-    /// Moves to the rendition if the sound does not fit; true if it moved.
+    /// Moves to a rendition if picture or sound do not fit; true if it moved.
     fn choose(&mut self, tracks: &TrackSet) -> bool {
-        let own = tracks.first(MediaKind::Audio).map(Track::codec);
-        let Some(codec) = self.sound.missing(own).filter(|_| !self.derived) else {
+        let mut place = self.place;
+        let reorders = |track: &Track| matches!(&*track.params, CodecParams::H264(params) if params.reorders());
+        place.picture |= !self.takes.reordered && tracks.first(MediaKind::Video).is_some_and(reorders);
+        if place.sound.is_none() {
+            place.sound = self.takes.sound.missing(tracks.first(MediaKind::Audio).map(Track::codec));
+        }
+        self.move_to(place)
+    }
+
+    /// Leaves for the picture's rendition where a unit shows that the path has B-frames, though nothing said so.
+    fn must_leave(&mut self, unit: &AccessUnit) -> bool {
+        if self.takes.reordered || self.place.picture || !unit.is_video() {
             return false;
-        };
-        let Some(name) = self.listening.renditions.ensure(&self.base, codec) else {
+        }
+        let pts = unit.pts.micros();
+        let could = matches!(&*unit.params, CodecParams::H264(params) if params.reorder() > 0);
+        let back = self.newest.is_some_and(|newest| pts < newest);
+        self.newest = Some(self.newest.map_or(pts, |newest| newest.max(pts)));
+        let seen = unit.params.codec() == Codec::H264 && (back || could && unit.pts != unit.dts);
+        seen && self.move_to(Place { picture: true, ..self.place })
+    }
+
+    /// Joins the path that carries what `place` says; true if it moved there.
+    fn move_to(&mut self, place: Place) -> bool {
+        if place == self.place {
             return false;
-        };
-        self.derived = self.join(&name);
-        self.derived
+        }
+        let renditions = &self.listening.renditions;
+        let mut name = Some(self.base.clone());
+        for recipe in place.picture.then_some(Recipe::Picture).into_iter().chain(place.sound.map(Recipe::Sound)) {
+            name = name.and_then(|name| renditions.ensure(&name, recipe));
+        }
+        let moved = name.is_some_and(|name| self.join(&name));
+        if moved {
+            self.place = place;
+        }
+        moved
     }
 }

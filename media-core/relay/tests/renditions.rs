@@ -8,7 +8,7 @@ use media::{
     TrackSet, UnitKind,
 };
 use relay::Clock;
-use relay::listen::{ListenError, Listener, Listening, Sound};
+use relay::listen::{ListenError, Listener, Listening, Sound, Takes};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn publish(hub: &Hub, path: &str) -> Publisher {
     hub.publish(&name(path), info, tracks, MonoTime::default()).unwrap()
 }
 
-async fn listen(listening: &Listening, path: &str, sound: Sound) -> Result<Listener, ListenError> {
+async fn listen(listening: &Listening, path: &str, sound: impl Into<Takes> + Send) -> Result<Listener, ListenError> {
     let info = ReaderInfo { kind: "test", id: String::new() };
     listening.open(&name(path), sound, info, Start::Soonest).await
 }
@@ -149,9 +149,16 @@ async fn a_rendition_lives_as_long_as_somebody_listens() {
     hear(&mut listener, &mut speaker, 5).await;
     assert!(hub.is_published(&name("doctorStream_aac")));
     drop(listener);
-    tokio::time::sleep(Duration::from_secs(9)).await;
+    for _ in 0..90 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        speaker.speak();
+    }
     assert!(hub.is_published(&name("doctorStream_aac")), "it lingers");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The publisher speaks on; that is no reason to go on encoding.
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        speaker.speak();
+    }
     assert!(!hub.is_published(&name("doctorStream_aac")), "and then it stops");
     let mut listener = listen(&listening, "doctorStream", Sound::Aac).await.unwrap();
     let (announced, _) = hear(&mut listener, &mut speaker, 5).await;
@@ -181,4 +188,69 @@ async fn a_listener_waits_for_the_publisher() {
     let (announced, _) = hear(&mut listener, &mut speaker, 3).await;
     assert_eq!(announced, Some(Codec::Aac));
     assert_eq!(listen(&listening, "nobody", Sound::Any).await.unwrap_err(), ListenError::NoPublisher);
+}
+
+/// What OBS pushes by default, as ffmpeg writes it into FLV: B-frames, a pyramid of them.
+fn with_b_frames() -> Vec<AccessUnit> {
+    let source =
+        ["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30:duration=3", "-pix_fmt", "yuv420p"];
+    let coded = ["-c:v", "libx264", "-bf", "3", "-x264-params", "b-pyramid=normal", "-g", "30", "-f", "flv", "pipe:1"];
+    let output = std::process::Command::new("ffmpeg").args(source).args(coded).output().expect("ffmpeg is installed");
+    let mut demuxer = container::flv::Demuxer::new();
+    let mut reader = container::flv::FileReader::new();
+    reader.push(&output.stdout);
+    let mut units = Vec::new();
+    while let Some(tag) = reader.next_tag().unwrap() {
+        for event in demuxer.push(tag.kind, tag.timestamp, &tag.body).unwrap() {
+            if let container::flv::Event::Unit(unit) = event {
+                units.push(unit);
+            }
+        }
+    }
+    assert_eq!(units.len(), 90);
+    units
+}
+
+/// Everybody gets the original but the listener that shows pictures as they come; `hidden` leaves out what says so beforehand.
+#[tokio::test]
+async fn b_frames_are_taken_out_for_those_who_cannot_reorder() {
+    let (hub, listening) = world();
+    let units = with_b_frames();
+    let params = Arc::clone(&units[0].params);
+    let info = PublisherInfo { kind: "test", id: String::new(), answers_keyframes: false };
+    let track = Track { id: units[0].track, clock: units[0].dts.rate(), params };
+    let publisher = hub.publish(&name("obs"), info, TrackSet::new([track]), Clock::process().now()).unwrap();
+    let in_order = Takes { reordered: false, ..Sound::Opus.into() };
+    let mut plain = listen(&listening, "obs", Sound::Any).await.unwrap();
+    let mut browser = listen(&listening, "obs", in_order).await.unwrap();
+    let (mut original, mut shown) = (Vec::new(), Vec::new());
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let mut units = units.into_iter();
+    while shown.len() < 80 {
+        assert!(std::time::Instant::now() < deadline, "{} pictures", shown.len());
+        if let Some(unit) = units.next() {
+            publisher.write(unit, Clock::process().now());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        while let Some(item) = plain.try_next().unwrap() {
+            if let Item::Unit(unit, _) = item {
+                original.push(unit);
+            }
+        }
+        while let Some(item) = browser.try_next().unwrap() {
+            match item {
+                Item::Tracks(tracks) => {
+                    let CodecParams::H264(params) = &*tracks.first(MediaKind::Video).unwrap().params else {
+                        panic!("H.264")
+                    };
+                    assert_eq!(params.reorder(), 0);
+                }
+                Item::Unit(unit, _) => shown.push(unit),
+            }
+        }
+    }
+    assert!(original.windows(2).any(|pair| pair[1].pts < pair[0].pts), "the original is as it was");
+    assert!(shown[0].is_key() && shown.windows(2).all(|pair| pair[0].pts < pair[1].pts), "in display order");
+    assert!(shown.windows(2).all(|pair| pair[1].pts.minus(pair[0].pts).millis() <= 34), "none is missing");
+    assert_eq!(hub.path(&name("obs_h264")).unwrap().readers.len(), 1);
 }

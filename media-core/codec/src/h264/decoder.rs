@@ -2,16 +2,14 @@
 //!
 //! Not here: deciding what to show when (`engine`), asking the sender for a key picture (`relay`, `engine`).
 
+use super::display::DisplayOrder;
+use super::sps::without_reordering;
 use crate::CodecError;
-use media::{AccessUnit, CodecParams, MediaTime, MonoTime, Picture, UnitKind};
+use media::{AccessUnit, CodecParams, H264Params, MediaTime, MonoTime, Picture, UnitKind, append_annex_b};
 use openh264::OpenH264API;
 use openh264::decoder::{DecodeOptions, DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// H.264 reorders over at most 16 pictures (A.3.1), so no more can wait for their turn.
-const MAX_WAITING: usize = 17;
 
 /// A picture and when it is shown.
 #[derive(Debug, Clone)]
@@ -28,8 +26,9 @@ pub struct H264Decoder {
     decoder: Decoder,
     state: State,
     params: Option<Arc<CodecParams>>,
-    /// Times of units whose pictures did not come out yet, sorted by presentation.
-    waiting: VecDeque<(MediaTime, Option<MonoTime>)>,
+    /// The parameter sets of `params` as the library gets them.
+    sets: Vec<u8>,
+    order: DisplayOrder,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,43 +43,52 @@ impl H264Decoder {
     /// # Errors
     /// [`CodecError::Native`] where the library cannot start.
     pub fn new() -> Result<Self, CodecError> {
-        Ok(Self { decoder: open()?, state: State::NeedKey, params: None, waiting: VecDeque::new() })
+        Ok(Self {
+            decoder: open()?,
+            state: State::NeedKey,
+            params: None,
+            sets: Vec::new(),
+            order: DisplayOrder::default(),
+        })
     }
 
-    /// Decodes `unit`. `None` where the picture comes out later (streams with B pictures).
+    /// Decodes `unit`. Pictures come out in the order they are shown in: `None` where this one waits for its turn (streams with B
+    /// pictures).
     ///
     /// # Errors
     /// [`CodecError::NeedKey`] for a delta picture without what it refers to, [`CodecError::Native`] where the library refuses
     /// the unit, [`CodecError::WrongCodec`] for sound.
     pub fn decode(&mut self, unit: &AccessUnit) -> Result<Option<DecodedPicture>, CodecError> {
+        let picture = self.decode_at_once(unit)?;
+        self.order.unit(unit);
+        if let Some(picture) = picture {
+            self.order.push(picture);
+        }
+        Ok(self.order.pop())
+    }
+
+    /// Decodes `unit` to its own picture, whatever the order it is shown in. `None` for a unit that shows nothing.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub(crate) fn decode_at_once(&mut self, unit: &AccessUnit) -> Result<Option<DecodedPicture>, CodecError> {
         let CodecParams::H264(params) = &*unit.params else { return Err(CodecError::WrongCodec) };
-        if self.state == State::NeedKey {
-            if unit.kind != UnitKind::Key {
-                return Err(CodecError::NeedKey);
-            }
-            self.waiting.clear();
+        if self.state == State::NeedKey && unit.kind != UnitKind::Key {
+            return Err(CodecError::NeedKey);
         }
         let changed =
             self.params.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &unit.params) && *known != unit.params);
-        let bytes = if changed && unit.kind != UnitKind::Key {
-            // Parameter sets may change before a picture that is not a key (recovery points of other encoders).
-            [params.annex_b(), unit.annex_b()].concat()
-        } else {
-            unit.annex_b()
-        };
         if changed {
+            self.sets = parameter_sets(params);
             self.params = Some(Arc::clone(&unit.params));
         }
-        let place = self.waiting.partition_point(|(pts, _)| *pts <= unit.pts);
-        self.waiting.insert(place, (unit.pts, unit.captured));
-        // Without reordering a picture is wanted at once; with it the library holds pictures until their turn.
-        let flush = if params.reorder() == 0 { Flush::Flush } else { Flush::NoFlush };
-        let options = DecodeOptions::new().flush_after_decode(flush);
+        // Parameter sets may change before a picture that is not a key (recovery points of other encoders).
+        let mut bytes = if changed || unit.is_key() { self.sets.clone() } else { Vec::new() };
+        unit.nals().for_each(|nal| append_annex_b(&mut bytes, nal));
+        let options = DecodeOptions::new().flush_after_decode(Flush::NoFlush);
         let outcome = match self.decoder.decode_with_options(&bytes, options) {
-            Ok(Some(yuv)) => {
-                let (pts, captured) = self.waiting.pop_front().unwrap_or((unit.pts, unit.captured));
-                to_picture(&yuv, captured.unwrap_or_default()).map(|picture| Some(DecodedPicture { picture, pts }))
-            }
+            Ok(Some(yuv)) => to_picture(&yuv, unit.captured.unwrap_or_default())
+                .map(|picture| Some(DecodedPicture { picture, pts: unit.pts })),
             Ok(None) => Ok(None),
             Err(e) => Err(CodecError::openh264("DecodeFrameNoDelay", &e)),
         };
@@ -88,13 +96,10 @@ impl H264Decoder {
             // What follows refers to what is lost. A fresh decoder costs less than a millisecond and holds no broken state.
             self.decoder = open()?;
             self.params = None;
-            self.waiting.clear();
+            self.order = DisplayOrder::default();
             self.state = State::NeedKey;
         } else {
             self.state = State::Running;
-            while self.waiting.len() > MAX_WAITING {
-                self.waiting.pop_front();
-            }
         }
         outcome
     }
@@ -119,6 +124,13 @@ impl std::fmt::Debug for H264Decoder {
 fn open() -> Result<Decoder, CodecError> {
     Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new())
         .map_err(|e| CodecError::openh264("decoder", &e))
+}
+
+fn parameter_sets(params: &H264Params) -> Vec<u8> {
+    let mut out = Vec::new();
+    append_annex_b(&mut out, &without_reordering(params.sps()));
+    params.pps().iter().for_each(|pps| append_annex_b(&mut out, pps));
+    out
 }
 
 fn to_picture(yuv: &DecodedYUV<'_>, captured: MonoTime) -> Result<Picture, CodecError> {
@@ -146,7 +158,7 @@ pub(crate) mod tests {
     use crate::h264::{EncoderConfig, H264Encoder};
     use crate::scale::tests::{moving_card, psnr};
     use bytes::Bytes;
-    use media::{AnnexB, ClockRate, H264Entrance, TrackId, VideoUnit};
+    use media::{ClockRate, TrackId, VideoUnit};
     use std::process::Command;
 
     pub(crate) fn unit_of(unit: &VideoUnit, n: i64) -> AccessUnit {
@@ -211,59 +223,6 @@ pub(crate) mod tests {
         let unit = AccessUnit { captured: Some(MonoTime::from_micros(77)), ..stream(1, 1).remove(0) };
         let decoded = decoder.decode(&unit).unwrap().unwrap();
         assert_eq!((decoded.picture.captured().micros(), decoded.pts.ticks()), (77, 0));
-    }
-
-    /// B pictures of another encoder come out in display order with their own times.
-    #[test]
-    fn reordered_stream_of_another_encoder() {
-        let output = Command::new("ffmpeg")
-            .args([
-                "-v",
-                "error",
-                "-f",
-                "lavfi",
-                "-i",
-                "testsrc2=size=320x240:rate=30:duration=1",
-                "-pix_fmt",
-                "yuv420p",
-            ])
-            .args([
-                "-c:v",
-                "libx264",
-                "-profile:v",
-                "main",
-                "-bf",
-                "2",
-                "-g",
-                "30",
-                "-x264-params",
-                "aud=1:b-pyramid=0",
-            ])
-            .args(["-f", "h264", "pipe:1"])
-            .output()
-            .expect("ffmpeg is installed");
-        // One access unit per delimiter.
-        let (mut entrance, mut nals, mut units) = (H264Entrance::new(), Vec::new(), Vec::new());
-        for nal in AnnexB::new(&output.stdout) {
-            if nal[0] & 31 == 9 && !nals.is_empty() {
-                units.extend(entrance.unit(std::mem::take(&mut nals).into_iter()).unwrap());
-            }
-            nals.push(nal);
-        }
-        units.extend(entrance.unit(nals.into_iter()).unwrap());
-        assert_eq!(units.len(), 30);
-        let CodecParams::H264(params) = &*units[0].params else { panic!("H.264") };
-        assert!(params.reorder() > 0);
-        let mut decoder = H264Decoder::new().unwrap();
-        // Presentation order is not in the elementary stream; decode order stands in for it here, which is enough to see that
-        // each picture leaves with a time of its own, rising.
-        let times: Vec<i64> = (0_i64..)
-            .zip(&units)
-            .filter_map(|(n, u)| decoder.decode(&unit_of(u, n)).unwrap())
-            .map(|d| d.pts.ticks() / 3000)
-            .collect();
-        assert!(times.len() >= 26, "{times:?}");
-        assert!(times.windows(2).all(|w| w[1] == w[0] + 1), "{times:?}");
     }
 
     #[test]

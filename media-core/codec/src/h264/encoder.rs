@@ -37,12 +37,24 @@ pub struct EncoderConfig {
     pub bitrate: u32,
     /// Pictures from one key picture to the next; zero makes key pictures on demand only.
     pub gop: u32,
+    /// What the colours mean.
+    pub matrix: Matrix,
+}
+
+/// How colours became luma and chroma, always of limited range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Matrix {
+    /// Standard definition, cameras, JPEG.
+    #[default]
+    Bt601,
+    /// High definition.
+    Bt709,
 }
 
 impl EncoderConfig {
     /// `width` × `height` at `fps` and `bitrate` bits per second, a key picture every second.
     pub const fn new(width: u32, height: u32, fps: u32, bitrate: u32) -> Self {
-        Self { width, height, fps, bitrate, gop: fps }
+        Self { width, height, fps, bitrate, gop: fps, matrix: Matrix::Bt601 }
     }
 }
 
@@ -135,7 +147,11 @@ impl std::fmt::Debug for H264Encoder {
 }
 
 fn open(config: &EncoderConfig) -> Result<Encoder, CodecError> {
-    let EncoderConfig { width, height, fps, bitrate, gop } = *config;
+    let EncoderConfig { width, height, fps, bitrate, gop, matrix } = *config;
+    let vui = match matrix {
+        Matrix::Bt601 => VuiConfig::bt601(),
+        Matrix::Bt709 => VuiConfig::bt709(),
+    };
     let (long, short) = (width.max(height), width.min(height));
     // OpenH264 cannot code pictures below one macroblock.
     if short < 16 || long > MAX_SIDES.0 || short > MAX_SIDES.1 || width % 2 != 0 || height % 2 != 0 {
@@ -158,7 +174,7 @@ fn open(config: &EncoderConfig) -> Result<Encoder, CodecError> {
         .intra_frame_period(IntraFramePeriod::from_num_frames(gop))
         // A second thread gains nothing up to 1080p and takes a core from the rest of the app.
         .num_threads(1)
-        .vui(VuiConfig::bt601());
+        .vui(vui);
     let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), native)
         .map_err(|e| CodecError::openh264("encoder", &e))?;
     // It would write two warnings about settings chosen on purpose to the standard error stream at every start.

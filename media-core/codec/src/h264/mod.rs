@@ -2,11 +2,16 @@
 //!
 //! Not here: parameter sets and NAL framing (`media`), hardware encoders.
 
+#[cfg(test)]
+pub(crate) mod b_pictures;
 mod decoder;
+mod display;
 mod encoder;
+mod sps;
 
 pub use decoder::{DecodedPicture, H264Decoder};
-pub use encoder::{EncoderConfig, H264Encoder};
+pub(crate) use display::DisplayOrder;
+pub use encoder::{EncoderConfig, H264Encoder, Matrix};
 
 /// The Annex B bytes of one unit, as a seed for the fuzzers.
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{Api, Page, failure, timestamp};
 use crate::hls::{HlsState, MuxerState};
 use crate::metrics::{session_state_name, state_name};
 use crate::rtmp::{RtmpConn, RtmpConns};
-use crate::webrtc::{SessionInfo, SessionState, WebRtcState};
+use crate::webrtc::{READER, SessionInfo, SessionState, WebRtcState};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -172,6 +172,10 @@ impl Api {
         let established = session.state == SessionState::Connected;
         let candidate = |text: Option<String>| text.filter(|_| established).unwrap_or_default();
         let remote = session.remote.map(|remote| format!("host/udp/{}/{}", remote.ip(), remote.port()));
+        let readers = self.hub.paths().into_iter().flat_map(|path| path.readers);
+        let own = readers.filter(|reader| reader.info.kind == READER && reader.info.id == session.id);
+        let skipped_tracks =
+            own.flat_map(|r| r.skipped_tracks).map(|track| format!("{}: {}", track.codec, track.reason)).collect();
         WebRtcSessionView {
             created: self.wall(session.created),
             remote_addr: session.http_peer.to_string(),
@@ -183,7 +187,7 @@ impl Api {
             id: session.id,
             query: session.query,
             user_agent: session.user_agent,
-            skipped_tracks: session.skipped_tracks,
+            skipped_tracks,
             inbound_bytes: session.inbound_bytes,
             inbound_rtp_packets: session.inbound_packets,
             inbound_rtp_packets_lost: session.lost_packets,

@@ -1,13 +1,13 @@
-//! From access units to one reader's RTP: sequence numbers, times, sender reports, and what the reader cannot play.
+//! From access units to one reader's RTP: sequence numbers, times and sender reports.
 //!
 //! Belongs here: everything that is this reader's own. Not here: cutting pictures (`packets`), encryption and sending again (the
-//! stack, `peer`), where units come from (`crate::listen`).
+//! stack, `peer`), where units come from and which of them the reader can play (`crate::listen`).
 
 use super::packets::PathPackets;
 use super::transport::{Report, Transport};
 use bytes::Bytes;
 use hub::Item;
-use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, TrackId, TrackSet};
+use media::{AccessUnit, ClockRate, MediaKind, MediaTime, MonoTime, TrackId};
 use proto::rtp::Header;
 use proto::rtp::rtcp::NtpTime;
 use std::collections::VecDeque;
@@ -23,31 +23,18 @@ const JUMP_MICROS: u64 = 1_000_000;
 /// Readers bring tracks together by sender reports; one a second is little and quick enough.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a reader was given of its offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Negotiated {
-    /// H.264.
-    pub(crate) video: bool,
-    /// Opus.
-    pub(crate) audio: bool,
-}
-
 /// One packet that waits for its turn.
 type Waiting = (MediaKind, Header, Bytes);
 
 /// One reader's side of a path.
 pub(crate) struct Egress {
     packets: Arc<PathPackets>,
-    negotiated: Negotiated,
     video: Line,
     audio: Line,
     /// Media time and its arrival, µs, the same pair for both tracks: that is what keeps lips and voice together.
     anchor: Option<(i64, i64)>,
     /// Unix time of the monotonic clock's zero, µs.
     epoch: u64,
-    reordered: bool,
-    newest_pts: i64,
-    skipped: Vec<String>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -101,68 +88,37 @@ impl Line {
 
 impl Egress {
     /// `now` is the monotonic time that units' arrivals are told in.
-    pub(crate) fn new(packets: Arc<PathPackets>, negotiated: Negotiated, now: MonoTime) -> Self {
+    pub(crate) fn new(packets: Arc<PathPackets>, now: MonoTime) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix = u64::try_from(unix.as_micros()).unwrap_or(0);
         Self {
             packets,
-            negotiated,
             video: Line::new(ClockRate::VIDEO),
             audio: Line::new(ClockRate::AUDIO_48K),
             anchor: None,
             epoch: unix.saturating_sub(now.micros()),
-            reordered: false,
-            newest_pts: i64::MIN,
-            skipped: Vec::new(),
             waiting: VecDeque::new(),
         }
     }
 
-    /// Takes what the path has to say; `true` where [`Self::skipped`] may have changed.
+    /// Takes what the path has to say.
     ///
     /// What is not live any more (the GOP a reader joins in, or what it fell behind with) is for decoding, not for watching:
     /// its pictures are stamped with the time that is live now, its sound is left out.
-    pub(crate) fn take(&mut self, item: &Item, now: MonoTime) -> bool {
+    pub(crate) fn take(&mut self, item: &Item, now: MonoTime) {
         match item {
-            Item::Tracks(tracks) => self.tracks(tracks),
+            Item::Tracks(tracks) => {
+                self.video.track = tracks.first(MediaKind::Video).map(|track| track.id);
+                self.audio.track = tracks.first(MediaKind::Audio).map(|track| track.id);
+            }
             Item::Unit(unit, arrived) => {
                 let age = now.since(*arrived);
-                let stale = age > STALE;
-                let skipped = self.skipped.len();
-                if !stale {
+                if age <= STALE {
                     self.unit(unit, *arrived, None);
                 } else if unit.is_video() {
                     let live = i64::try_from((age - STALE / 2).as_micros()).unwrap_or(0);
                     self.unit(unit, *arrived, Some(unit.pts.micros().saturating_add(live)));
                 }
-                return self.skipped.len() != skipped;
-            }
-        }
-        true
-    }
-
-    /// Tracks of the path that this reader does not get, and why.
-    pub(crate) fn skipped(&self) -> &[String] {
-        &self.skipped
-    }
-
-    fn tracks(&mut self, tracks: &TrackSet) {
-        self.reordered = false;
-        self.newest_pts = i64::MIN;
-        self.skipped.clear();
-        (self.video.track, self.audio.track) = (None, None);
-        for track in tracks.iter() {
-            let (line, negotiated, wanted) = match track.kind() {
-                MediaKind::Video => (&mut self.video, self.negotiated.video, Codec::H264),
-                MediaKind::Audio => (&mut self.audio, self.negotiated.audio, Codec::Opus),
-            };
-            let label = track.codec().label();
-            if track.codec() != wanted {
-                self.skipped.push(format!("{label}: not carried over WebRTC"));
-            } else if !negotiated {
-                self.skipped.push(format!("{label}: the reader does not offer it"));
-            } else if line.track.is_none() {
-                line.track = Some(track.id);
             }
         }
     }
@@ -175,9 +131,6 @@ impl Egress {
             track if Some(track) == self.audio.track => MediaKind::Audio,
             _ => return,
         };
-        if kind == MediaKind::Video && self.is_reordered(unit) {
-            return;
-        }
         if stamp.is_none() {
             self.keep_anchor(pts, arrived);
         }
@@ -197,18 +150,6 @@ impl Egress {
             let header = line.header(timestamp, kind == MediaKind::Video && i == last);
             self.waiting.push_back((kind, header, payload.clone()));
         }
-    }
-
-    /// Pictures that are shown in another order than they are decoded in: WebRTC's receivers show them as they come.
-    fn is_reordered(&mut self, unit: &AccessUnit) -> bool {
-        let declared = matches!(&*unit.params, CodecParams::H264(p) if p.reorder() > 0) && unit.pts != unit.dts;
-        let pts = unit.pts.micros();
-        if !self.reordered && (declared || pts < self.newest_pts) {
-            self.reordered = true;
-            self.skipped.push("H264: with B-frames, which WebRTC does not carry".into());
-        }
-        self.newest_pts = self.newest_pts.max(pts);
-        self.reordered
     }
 
     fn keep_anchor(&mut self, pts: i64, arrived: MonoTime) {
@@ -265,7 +206,7 @@ impl Egress {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use media::{H264Params, OpusParams, Track, UnitKind, append_length_prefixed};
+    use media::{CodecParams, H264Params, OpusParams, Track, UnitKind, append_length_prefixed};
     use std::sync::LazyLock;
 
     /// Constrained baseline, 640×480.
@@ -313,8 +254,8 @@ pub(super) mod tests {
         MonoTime::from_micros(ms * 1000)
     }
 
-    fn egress(video: bool, audio: bool) -> Egress {
-        Egress::new(Arc::default(), Negotiated { video, audio }, at(0))
+    fn egress() -> Egress {
+        Egress::new(Arc::default(), at(0))
     }
 
     /// Stamps of the units that wait, in ms of media time.
@@ -333,7 +274,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_joining_reader_runs_through_what_is_not_live() {
-        let mut e = egress(true, true);
+        let mut e = egress();
         e.take(&tracks(), at(7000));
         for n in 0..50 {
             let arrived = at(5000 + n as u64 * 40);
@@ -349,28 +290,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_reader_without_h264_is_told_and_hears() {
-        let mut e = egress(false, true);
-        assert!(e.take(&tracks(), at(1)));
-        e.take(&Item::Unit(picture(0, true, 10), at(0)), at(1));
-        e.take(&Item::Unit(sound(0), at(0)), at(1));
-        assert_eq!(e.skipped(), ["H264: the reader does not offer it"]);
-        assert!(e.waiting.iter().all(|(kind, ..)| *kind == MediaKind::Audio) && e.waiting() == 1);
-    }
-
-    #[test]
-    fn pictures_out_of_order_are_skipped_and_told() {
-        let mut e = egress(true, true);
-        e.take(&tracks(), at(1));
-        let told = [0, 80, 40].map(|ms| e.take(&Item::Unit(picture(ms, ms == 0, 10), at(1)), at(1)));
-        assert_eq!((told, e.waiting(), e.skipped().len()), ([false, false, true], 2, 1));
-        e.take(&tracks(), at(1));
-        assert!(e.skipped().is_empty(), "another publisher may do without");
-    }
-
-    #[test]
     fn numbers_rise_and_the_last_packet_is_marked() {
-        let mut e = egress(true, false);
+        let mut e = egress();
         e.take(&tracks(), at(0));
         e.take(&Item::Unit(picture(0, true, 4000), at(0)), at(0));
         e.take(&Item::Unit(picture(40, false, 10), at(40)), at(50));

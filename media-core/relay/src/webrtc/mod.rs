@@ -26,5 +26,6 @@ mod tests;
 mod transport;
 
 pub use http::{router, serve};
+pub(crate) use reading::KIND as READER;
 pub use registry::{SessionInfo, SessionRole, SessionState};
 pub use server::{WebRtcConfig, WebRtcState};

@@ -7,7 +7,7 @@ use super::link::{End, HANDSHAKE, Link, SILENCE};
 use super::registry::SessionState;
 use super::transport::{Event, Transport};
 use crate::clock::Clock;
-use crate::listen::{ListenError, Listener, Listening, Sound};
+use crate::listen::{ListenError, Listener, Listening, Takes};
 use hub::{Item, PathName, ReadError, ReaderInfo, Start};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// A reader's wishes for a key frame are passed on this often at most; each makes a large picture for everybody.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What this kind of reader is called in the API.
+pub(crate) const KIND: &str = "webRTCSession";
+
 type Opening = Pin<Box<dyn Future<Output = Result<Listener, ListenError>> + Send>>;
 
 /// What a reader plays.
@@ -39,6 +42,8 @@ pub(crate) struct Reading<T> {
     pub(crate) link: Link<T>,
     pub(crate) egress: Egress,
     pub(crate) listening: Listening,
+    /// What it can play of what was offered.
+    pub(crate) takes: Takes,
     pub(crate) path: PathName,
     pub(crate) clock: Clock,
 }
@@ -127,9 +132,9 @@ impl<T: Transport> Reading<T> {
                 Event::Connected if !life.connected => {
                     life.connected = true;
                     link.info.lock().state = SessionState::Connected;
-                    let (listening, path) = (self.listening.clone(), self.path.clone());
-                    let info = ReaderInfo { kind: "webRTCSession", id: link.info.lock().id.clone() };
-                    let open = async move { listening.open(&path, Sound::Opus, info, Start::Soonest).await };
+                    let (listening, path, takes) = (self.listening.clone(), self.path.clone(), self.takes.clone());
+                    let info = ReaderInfo { kind: KIND, id: link.info.lock().id.clone() };
+                    let open = async move { listening.open(&path, takes, info, Start::Soonest).await };
                     life.source = Source::Opening(Box::pin(open));
                 }
                 Event::Connected => {}
@@ -164,39 +169,25 @@ impl<T: Transport> Reading<T> {
     fn items(&mut self, life: &mut Life, first: Result<Item, ReadError>) -> Option<End> {
         let Source::Playing(listener) = &mut life.source else { return None };
         let now = self.clock.now();
-        let (mut told, mut next) = (false, first.map(Some));
-        let end = loop {
+        let mut next = first.map(Some);
+        loop {
             match next {
-                Ok(Some(item)) => told |= self.egress.take(&item, now),
-                Ok(None) => break None,
+                Ok(Some(item)) => self.egress.take(&item, now),
+                Ok(None) => return None,
                 Err(ReadError::Lagged(lagged)) => {
                     life.discarded = life.discarded.saturating_add(lagged.missed);
                     tracing::warn!(path = %self.path, missed = lagged.missed, "WebRTC reader fell behind");
                 }
                 Err(ReadError::Ended(ended)) => {
                     tracing::debug!(%ended, "path ended");
-                    break Some(End::Closed);
+                    return Some(End::Closed);
                 }
             }
             if self.egress.waiting() >= MAX_WAITING {
-                break None;
+                return None;
             }
             next = listener.try_next();
-        };
-        if told {
-            self.tell();
         }
-        end
-    }
-
-    /// What this reader cannot play, for the log and the API.
-    fn tell(&self) {
-        let skipped = self.egress.skipped();
-        let mut info = self.link.info.lock();
-        for track in skipped.iter().filter(|s| !info.skipped_tracks.contains(s)) {
-            tracing::warn!(path = %self.path, id = %info.id, track, "a track is not sent to this WebRTC reader");
-        }
-        info.skipped_tracks = skipped.to_vec();
     }
 
     fn deadline(&mut self, life: &Life, now: Instant) -> Instant {

@@ -80,8 +80,6 @@ pub struct SessionInfo {
     pub outbound_packets: u64,
     /// Access units that a reader lost or passed over.
     pub outbound_discarded: u64,
-    /// Tracks of the path that this reader cannot play, and why.
-    pub skipped_tracks: Vec<String>,
 }
 
 /// What others hold of a session.

@@ -3,7 +3,7 @@
 //! Not here: HTTP (`http`), the loop of a session (`session`).
 
 use super::addresses::Sources;
-use super::egress::{Egress, Negotiated};
+use super::egress::Egress;
 use super::ingest::Ingest;
 use super::link::{End, Link};
 use super::mux;
@@ -15,9 +15,10 @@ use super::session::Session;
 use super::transport::{IceCredentials, TransportError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
-use crate::listen::Listening;
+use crate::listen::{Listening, Sound, Takes};
 use futures_util::FutureExt;
 use hub::{Hub, PathName};
+use media::Codec;
 use parking_lot::Mutex;
 use proto::whip::{EntityTag, IceServer, Taken};
 use std::io;
@@ -236,7 +237,6 @@ impl WebRtcState {
             outbound_bytes: 0,
             outbound_packets: 0,
             outbound_discarded: 0,
-            skipped_tracks: Vec::new(),
         }));
         let ice = IceState { tag: tag.clone(), remote_ufrag: remote_ufrag.into() };
         let handle = Handle { inbox: sender, ice: Arc::new(Mutex::new(ice)), info: Arc::clone(&info) };
@@ -264,9 +264,15 @@ impl WebRtcState {
             }
             SessionRole::Read => {
                 let packets = inner.packets.path(&path);
-                let egress = Egress::new(packets, Negotiated { video, audio }, inner.clock.now());
+                let egress = Egress::new(packets, inner.clock.now());
+                // WebRTC shows pictures as they come.
+                let takes = Takes {
+                    sound: if audio { Sound::Opus } else { Sound::Nothing },
+                    pictures: video.then_some(Codec::H264).into_iter().collect(),
+                    reordered: false,
+                };
                 let listening = inner.listening.clone();
-                let session = Reading { link, egress, listening, path: path.clone(), clock: inner.clock };
+                let session = Reading { link, egress, listening, takes, path: path.clone(), clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);
             }
         }

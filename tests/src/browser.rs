@@ -31,19 +31,9 @@ impl Browser {
     /// # Errors
     /// Where Chromium cannot be started.
     pub fn open(name: &str, dir: &Path, page: &Path, query: &str) -> Result<Self> {
-        let (camera, microphone) = (dir.join("camera.y4m"), dir.join("microphone.wav"));
-        write_camera(&camera, 640, 360)?;
-        write_microphone(&microphone)?;
         let url = format!("{}?{query}", serve(std::fs::read(page)?)?);
-        let profile = dir.join("profile");
         let mut command = Command::new("chromium");
-        command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
-        command.args(["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]);
-        command.args(["--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection"]);
-        command.arg("--disable-features=WebRtcHideLocalIpsWithMdns");
-        command.arg(format!("--use-file-for-fake-video-capture={}", camera.display()));
-        command.arg(format!("--use-file-for-fake-audio-capture={}", microphone.display()));
-        command.arg(format!("--user-data-dir={}", profile.display())).arg(url);
+        command.args(arguments(dir)?).arg("--enable-logging=stderr").arg(url);
         let program = Program::start(name, dir, &mut command)?;
         Ok(Self { program, log: dir.join(format!("{name}.err")) })
     }
@@ -67,6 +57,33 @@ impl Browser {
             }
         })
     }
+}
+
+/// For a Chromium without a window, whose camera shows the clock card and whose microphone hears the beeps.
+///
+/// # Errors
+/// Where the files of which they are made cannot be written.
+pub(crate) fn arguments(dir: &Path) -> Result<Vec<String>> {
+    let (camera, microphone) = (dir.join("camera.y4m"), dir.join("microphone.wav"));
+    write_camera(&camera, 640, 360)?;
+    write_microphone(&microphone)?;
+    let mut arguments: Vec<String> = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        "--autoplay-policy=no-user-gesture-required",
+        "--allow-loopback-in-peer-connection",
+        "--disable-features=WebRtcHideLocalIpsWithMdns",
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.push(format!("--use-file-for-fake-video-capture={}", camera.display()));
+    arguments.push(format!("--use-file-for-fake-audio-capture={}", microphone.display()));
+    arguments.push(format!("--user-data-dir={}", dir.join("profile").display()));
+    Ok(arguments)
 }
 
 /// Answers every request with `page`, for as long as the test runs.

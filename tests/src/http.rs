@@ -44,10 +44,25 @@ fn exchange(method: &str, address: &str, path: &str, body: &str) -> Result<(u16,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let (mut answer, mut piece) = (Vec::new(), [0; 16 << 10]);
+    // Not everyone closes what it calls closed: chromedriver does not.
+    while !is_whole(&answer) {
+        match stream.read(&mut piece)? {
+            0 => break,
+            count => answer.extend(piece.iter().take(count)),
+        }
+    }
     let answer = String::from_utf8(answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no end of headers")?;
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).with_context(|| head.to_owned())?;
     Ok((status, body.to_owned()))
+}
+
+/// Is there as much body as the head announces?
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(answer.get(..end).unwrap_or_default()).to_ascii_lowercase();
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| *name == "content-length").and_then(|(_, value)| value.trim().parse().ok());
+    length.is_some_and(|length: usize| answer.len() - end - 4 >= length)
 }

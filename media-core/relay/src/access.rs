@@ -33,7 +33,7 @@ pub struct AccessRequest {
     pub query: Vec<(String, String)>,
     /// The bearer token, where there is one.
     pub bearer: Option<String>,
-    /// User and password, where there are.
+    /// User and password, where the protocol carries them.
     pub basic: Option<(String, String)>,
     /// User and a proof of the password, where there is one.
     pub digest: Option<DigestProof>,
@@ -47,13 +47,19 @@ impl AccessRequest {
 
     /// Is the password shown, or proved, by whatever user? Takes the same time wherever the difference is.
     pub fn shows_password(&self, password: &str) -> bool {
-        let plain = self.basic.as_ref().is_some_and(|(_, shown)| constant_time_eq(password, shown));
+        let plain = self.login().is_some_and(|(_, shown)| constant_time_eq(password, shown));
         plain || self.digest.as_ref().is_some_and(|proof| proof.is_of(password))
     }
 
     /// Who it says it is.
     pub fn user(&self) -> Option<&str> {
-        self.basic.as_ref().map(|(user, _)| user.as_str()).or(self.digest.as_ref().map(DigestProof::user))
+        self.login().map(|(user, _)| user).or(self.digest.as_ref().map(DigestProof::user))
+    }
+
+    /// User and password, as the protocol carries them or as the query's `user` and `pass`.
+    fn login(&self) -> Option<(&str, &str)> {
+        let own = self.basic.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+        own.or_else(|| Some((self.param("user")?, self.param("pass").unwrap_or_default())))
     }
 }
 

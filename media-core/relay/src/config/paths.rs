@@ -231,6 +231,11 @@ mod tests {
                 digest: None,
             };
             assert_eq!(paths.decide(&request), want, "{action:?} {path} {basic:?}");
+            // The same in the URL, for players that know no other way.
+            let pairs = basic.map(|(u, p)| [("user", u), ("pass", p)].map(|(k, v)| (k.to_owned(), v.to_owned())));
+            let query = pairs.into_iter().flatten().collect();
+            let request = AccessRequest { basic: None, query, ..request };
+            assert_eq!(paths.decide(&request), want, "{action:?} {path} {basic:?} in the query");
         };
         check(Action::Read, "a", None, Ok(()));
         check(Action::Publish, "a", None, Err(Refusal::Unauthorized));

@@ -295,10 +295,7 @@ impl Connection {
                 return None;
             }
         };
-        let basic = target.user_info.clone().or_else(|| {
-            target.param("user").map(|user| (user.to_owned(), target.param("pass").unwrap_or_default().to_owned()))
-        });
-        let (peer, query) = (self.peer, target.query.clone());
+        let (peer, query, basic) = (self.peer, target.query.clone(), target.user_info.clone());
         let access = AccessRequest { action, path, peer, query, bearer: None, basic, digest: None };
         match self.server.authorizer.authorize(&access).await {
             Ok(()) => Some(access.path),

@@ -11,6 +11,7 @@ pub mod ffmpeg;
 pub mod flv;
 pub mod hls_js;
 pub mod http;
+pub mod impair;
 pub mod namespace;
 pub mod nginx;
 pub mod page;

@@ -6,6 +6,7 @@ use crate::program::Program;
 use crate::wait::wait_for;
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -70,6 +71,15 @@ impl Relay {
     pub fn address(&self, server: &str) -> Result<String> {
         let address = self.ready.get(server).and_then(Value::as_str);
         address.map(str::to_owned).with_context(|| format!("{server} does not run: {}", self.ready))
+    }
+
+    /// Where WebRTC's media goes by UDP.
+    ///
+    /// # Errors
+    /// Where WebRTC does not run.
+    pub fn webrtc_udp(&self) -> Result<SocketAddr> {
+        let port = self.ready.get("webrtcUdp").and_then(Value::as_u64).context("WebRTC does not run")?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?)))
     }
 
     /// `rtmp://HOST:PORT/path`.

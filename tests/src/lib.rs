@@ -28,3 +28,4 @@ pub mod tls;
 pub mod tones;
 pub mod wait;
 pub mod webdriver;
+pub mod whip_server;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, ensure};
+use device::synthetic::find_bursts;
 use e2e::content::{Content, LIP_SYNC, whole};
 use e2e::ffmpeg::{ffmpeg, pull, pull_rtsp};
 use e2e::http::request;
@@ -13,6 +14,7 @@ use e2e::relay::{EVERYTHING, Relay};
 use e2e::stubborn::{Manner, Stubborn};
 use e2e::tls::Certificate;
 use e2e::wait::wait_for;
+use e2e::whip_server::WhipServer;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -223,4 +225,47 @@ fn by_rtsps_with_a_password() -> Result<()> {
         other.stop()?;
     }
     Ok(())
+}
+
+/// To aiortc, and to another relay; the patient's AAC becomes Opus.
+#[test]
+fn by_whip() -> Result<()> {
+    let dir = output_dir("push_by_whip")?;
+    let far = dir.join("far");
+    std::fs::create_dir_all(&far)?;
+    let stranger = WhipServer::start(&dir, &["--bearer", "s3cret-token"])?;
+    let other = Relay::start(&far, EVERYTHING)?;
+    let to = [
+        format!("{{url: \"whip://{}/hidden/whip\", token: s3cret-token}}", stranger.address),
+        format!("http://{}/copy/whip", other.address("webrtc")?),
+    ];
+    let relay = pushing(&dir, &to)?;
+    let patient = Patient::push("patient", &dir, &relay.rtmp("live")?, &Phone::default())?;
+    let offer = stranger.says("offer", Duration::from_secs(20))?;
+    assert_eq!((&offer["path"], &offer["authorization"]), (&"/hidden/whip".into(), &"Bearer".into()));
+    let copy = other.path_ready("copy")?;
+    assert_eq!(copy["tracks"], json!(["H264", "Opus"]));
+    let file = dir.join("copy.flv");
+    pull("reader", &dir, &other.rtmp("copy")?, 5.0, &file)?.succeed(Duration::from_secs(40))?;
+    whole(&file, ("h264", "aac"), 3)?;
+    let (clocks, sound) = wait_for("four seconds of sound at aiortc", Duration::from_secs(20), || {
+        let (clocks, sound) = stranger.recorded((640, 360))?;
+        Ok((sound.len() > 48_000 * 4 && clocks.len() > 100).then_some((clocks, sound)))
+    })?;
+    let read = clocks.iter().flatten().filter(|clock| clock.stream == 7).count();
+    ensure!(read * 100 > clocks.len() * 98, "{read} of {} clocks are readable", clocks.len());
+    let bursts = find_bursts(&sound, 1, 48_000);
+    let beeps: Vec<_> = bursts.iter().filter(|b| b.start > 0.3 && b.length > 0.05).collect();
+    ensure!(beeps.len() >= 3 && beeps.iter().all(|b| (b.frequency - 1000.0).abs() < 15.0), "{bursts:?}");
+    push_until(&relay, &format!("http://{}", stranger.address), |p| {
+        p["state"] == "running" && p["outboundBytes"].as_u64() > Some(100_000)
+    })?;
+    let log = std::fs::read_to_string(dir.join("relay.err"))?;
+    ensure!(!log.contains("s3cret-token"), "the token is not logged");
+    // The relay stops: both servers are told, and do not have to find out.
+    relay.stop()?;
+    stranger.says("delete", Duration::from_secs(10))?;
+    other.path_until("copy", |p| p["ready"] == false)?;
+    drop(patient);
+    other.stop()
 }

@@ -3,22 +3,21 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, ensure};
-use device::synthetic::{ClockReading, find_bursts, read_clock_luma};
+use device::synthetic::{ClockReading, find_bursts};
 use e2e::app::App;
-use e2e::browser::{judge_says, python};
 use e2e::content::Content;
 use e2e::desktop::Desktop;
 use e2e::ffmpeg::pull;
 use e2e::namespace::Namespace;
 use e2e::patient::{Patient, Phone};
-use e2e::program::{Program, output_dir};
+use e2e::program::output_dir;
 use e2e::relay::Relay;
 use e2e::stubborn::{Manner, Stubborn};
 use e2e::stun::Stun;
 use e2e::wait::wait_for;
+use e2e::whip_server::WhipServer;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
@@ -58,35 +57,16 @@ fn whip_alone(dir: &Path, address: SocketAddr) -> Result<Relay> {
     Relay::start(dir, &config)
 }
 
-/// What aiortc decoded so far: the clock of every picture, and the sound.
-fn recorded(folder: &Path, judge: &Path) -> Result<(Vec<Option<ClockReading>>, Vec<f32>)> {
-    let first = judge_says(judge, "video", Duration::from_secs(20))?;
-    let side = |name: &str| first[name].as_u64().and_then(|n| usize::try_from(n).ok()).context("no size");
-    let (width, height) = (side("width")?, side("height")?);
-    ensure!((width, height) == (640, 480), "pictures of {width} by {height}");
-    let luma = std::fs::read(folder.join("pictures.y"))?;
-    let clocks = luma.chunks_exact(width * height).map(|p| read_clock_luma(p, width, height, width)).collect();
-    let sound = std::fs::read(folder.join("sound.s16"))?;
-    let sound = sound.chunks_exact(2).map(|s| f32::from(i16::from_le_bytes([s[0], s[1]])) / 32_768.0).collect();
-    Ok((clocks, sound))
-}
-
 #[test]
 fn another_stack_is_the_server() -> Result<()> {
     let dir = output_dir("server_another_stack_is_the_server")?;
-    let (stun, record) = (Stun::start()?, tempfile::tempdir()?);
-    let mut command = Command::new(python());
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("support/whip_server.py"));
+    let stun = Stun::start()?;
+    let link = format!("<stun:{}>; rel=\"ice-server\"", stun.address());
     // The answer waits, so that there is time to find a candidate after the offer and before the connection.
-    command.args(["--bearer", "s3cret-token", "--slow", "1", "--record"]).arg(record.path());
-    command.args(["--link", &format!("<stun:{}>; rel=\"ice-server\"", stun.address())]);
-    let _server = Program::start("aiortc", &dir, &mut command)?;
-    let judge = dir.join("aiortc.out");
-    let ready = judge_says(&judge, "ready", Duration::from_secs(30))?;
-    let address = ready["url"].as_str().and_then(|u| u.strip_suffix("/doctorStream/whip")).context("no address")?;
+    let server = WhipServer::start(&dir, &["--bearer", "s3cret-token", "--slow", "1", "--link", &link])?;
 
     let desktop = Desktop::start(&dir)?;
-    let app = app(&dir, &desktop, address)?;
+    let app = app(&dir, &desktop, &server.address)?;
     app.click("settings")?;
     app.enter("server-password", "s3cret-token")?;
     app.click("back")?;
@@ -97,17 +77,17 @@ fn another_stack_is_the_server() -> Result<()> {
     app.click("back")?;
     app.click("start")?;
 
-    let offer = judge_says(&judge, "offer", Duration::from_secs(20))?;
+    let offer = server.says("offer", Duration::from_secs(20))?;
     assert_eq!(offer["path"], "/doctorStream/whip");
     assert_eq!(offer["authorization"], "Bearer");
     ensure!(stun.asked() > 0, "the STUN server of the Link header is asked before the offer");
     stun.answer();
-    let patch = judge_says(&judge, "patch", Duration::from_secs(10))?;
+    let patch = server.says("patch", Duration::from_secs(10))?;
     ensure!(patch["candidates"].as_u64() >= Some(1), "what was found late is trickled: {patch}");
     phase(&app, "waiting", Duration::from_secs(20))?;
 
     let (clocks, sound) = wait_for("four seconds of sound at the server", Duration::from_secs(20), || {
-        let (clocks, sound) = recorded(record.path(), &judge)?;
+        let (clocks, sound) = server.recorded((640, 480))?;
         Ok((sound.len() > 48_000 * 4 && clocks.len() > 100).then_some((clocks, sound)))
     })?;
     desktop.screenshot(&dir, "waiting")?;
@@ -120,7 +100,7 @@ fn another_stack_is_the_server() -> Result<()> {
     ensure!(whole.iter().all(|b| (b.frequency - 1000.0).abs() < 15.0), "of 1 kHz: {bursts:?}");
 
     app.click("end")?;
-    judge_says(&judge, "delete", Duration::from_secs(10)).context("the session is ended with DELETE")?;
+    server.says("delete", Duration::from_secs(10)).context("the session is ended with DELETE")?;
     phase(&app, "ready", Duration::from_secs(10))
 }
 

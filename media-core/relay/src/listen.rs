@@ -198,6 +198,38 @@ fn meanings(name: &PathName, takes: &Takes) -> Vec<(PathName, Takes)> {
     meanings
 }
 
+/// What is read by somebody who publishes elsewhere: a [`Reader`] as it is, or a [`Listener`] with sound that fits.
+pub trait Feed: Send {
+    /// The next item.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    fn next(&mut self) -> impl Future<Output = Result<Item, ReadError>> + Send;
+
+    /// Asks the publisher for a key frame.
+    fn request_keyframe(&self);
+}
+
+impl Feed for Reader {
+    async fn next(&mut self) -> Result<Item, ReadError> {
+        Self::next(self).await
+    }
+
+    fn request_keyframe(&self) {
+        Self::request_keyframe(self);
+    }
+}
+
+impl Feed for Listener {
+    async fn next(&mut self) -> Result<Item, ReadError> {
+        Self::next(self).await
+    }
+
+    fn request_keyframe(&self) {
+        Self::request_keyframe(self);
+    }
+}
+
 /// A [`Reader`] whose sound and picture fit: it moves between the path and its renditions by itself.
 #[derive(Debug)]
 pub struct Listener {

@@ -11,7 +11,7 @@ use saphyr::YamlData;
 /// Most destinations of one path: each costs its stream's bytes a second.
 const MAX: usize = 32;
 
-/// Reads `push` of a path: a URL, or a list of URLs and of `{url: …, fingerprint: …}`.
+/// Reads `push` of a path: a URL, or a list of URLs and of `{url: …, fingerprint: …, token: …}`.
 pub(super) fn read(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Vec<Destination>, ConfigError> {
     let Some(value) = path.done("push", notes) else { return Ok(Vec::new()) };
     let items: Vec<Value<'_>> = match &value.node.data {
@@ -34,14 +34,18 @@ fn destination(item: Value<'_>, notes: &mut Vec<Note>) -> Result<Destination, Co
     }
     let mut section = item.section("push.".into())?;
     let url = section.done("url", notes);
-    let fingerprint = section.done("fingerprint", notes);
+    let (fingerprint, token) = (section.done("fingerprint", notes), section.done("token", notes));
     section.finish()?;
     let url = url.ok_or_else(|| ConfigError::new(item.line, "a destination has a 'url'".into()))?;
-    let destination = parse(url)?;
-    Ok(match fingerprint {
-        Some(value) => destination.with_trust(Trust::Fingerprint(value.parse::<Fingerprint>()?)),
-        None => destination,
-    })
+    let mut destination = parse(url)?;
+    if let Some(value) = fingerprint {
+        let trust = Trust::Fingerprint(value.parse::<Fingerprint>()?);
+        destination = destination.with_trust(trust).map_err(|e| ConfigError::new(value.line, e.to_string()))?;
+    }
+    if let Some(value) = token {
+        destination = destination.with_token(value.text()?).map_err(|e| ConfigError::new(value.line, e.to_string()))?;
+    }
+    Ok(destination)
 }
 
 #[cfg(test)]
@@ -64,10 +68,8 @@ mod tests {
             let text = format!("paths:\n  live:\n    push: {push}\n");
             assert_eq!(Config::parse(&text).map(|_| ()).unwrap_err().to_string(), want);
         };
-        check(
-            "ftp://u:secret@h",
-            "line 3: nothing is pushed to 'ftp://'; write rtmp://, rtmps://, rtsp:// or rtsps://",
-        );
+        check("ftp://u:secret@h", "line 3: nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s):// or whip(s)://");
+        check("[{url: rtmp://h/a/b, token: hush}]", "line 3: a token goes with whip:// and whips://");
         check("[{fingerprint: ab}]", "line 3: a destination has a 'url'");
         check(
             "[{url: rtmp://h/a/b, uri: c}]",

@@ -3,17 +3,20 @@
 //! Belongs here: which scheme is which protocol, and what of a URL may be shown. Not here: going there (`rtmp` and its like).
 
 use crate::tls::Trust;
+use crate::webrtc::client::{WhipAuth, WhipTarget};
+use percent_encoding::percent_decode_str;
 use proto::rtmp::{RtmpUrl, UrlError};
 use proto::rtsp::{RtspUrl, RtspUrlError};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
+use url::Url;
 
 /// Why a text names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DestinationError {
     /// A protocol that is not pushed by.
-    #[error("nothing is pushed to '{0}://'; write rtmp://, rtmps://, rtsp:// or rtsps://")]
+    #[error("nothing is pushed to '{0}://'; write rtmp(s)://, rtsp(s):// or whip(s)://")]
     Scheme(String),
     /// No scheme at all.
     #[error("a destination is a URL such as rtmps://host/app/key")]
@@ -24,6 +27,15 @@ pub enum DestinationError {
     /// As above.
     #[error(transparent)]
     Rtsp(#[from] RtspUrlError),
+    /// As above.
+    #[error("the address is malformed: {0}")]
+    Http(#[from] url::ParseError),
+    /// Only RTMP and RTSP go to servers that signed their own certificate.
+    #[error("a fingerprint goes with rtmps:// and rtsps://")]
+    Fingerprint,
+    /// Only WHIP takes a token.
+    #[error("a token goes with whip:// and whips://")]
+    Token,
 }
 
 /// Where a path is pushed to. `Display` and `Debug` leave out keys, passwords and queries.
@@ -38,14 +50,30 @@ pub struct Destination {
 pub(super) enum To {
     Rtmp(RtmpUrl),
     Rtsp(RtspUrl),
+    Whip(WhipTarget),
 }
 
 impl Destination {
     /// Sets whom to believe where the connection is encrypted.
-    #[must_use]
-    pub const fn with_trust(mut self, trust: Trust) -> Self {
+    ///
+    /// # Errors
+    /// [`DestinationError::Fingerprint`] for WHIP, which believes the system's roots.
+    pub fn with_trust(mut self, trust: Trust) -> Result<Self, DestinationError> {
+        if matches!(self.to, To::Whip(_)) && trust != Trust::System {
+            return Err(DestinationError::Fingerprint);
+        }
         self.trust = trust;
-        self
+        Ok(self)
+    }
+
+    /// Sets the token that is shown to a WHIP server.
+    ///
+    /// # Errors
+    /// [`DestinationError::Token`] for other protocols.
+    pub fn with_token(mut self, token: String) -> Result<Self, DestinationError> {
+        let To::Whip(target) = &mut self.to else { return Err(DestinationError::Token) };
+        target.auth = WhipAuth::Bearer(token);
+        Ok(self)
     }
 
     /// Server and key apart, as platforms hand them out.
@@ -61,6 +89,7 @@ impl Destination {
         match &self.to {
             To::Rtmp(_) => "rtmpPush",
             To::Rtsp(_) => "rtspPush",
+            To::Whip(_) => "webRTCPush",
         }
     }
 }
@@ -69,10 +98,12 @@ impl FromStr for Destination {
     type Err = DestinationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (scheme, _) = text.trim().split_once("://").ok_or(DestinationError::NoUrl)?;
+        let (scheme, rest) = text.trim().split_once("://").ok_or(DestinationError::NoUrl)?;
         let to = match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => To::Rtmp(RtmpUrl::parse(text)?),
             "rtsp" | "rtsps" => To::Rtsp(RtspUrl::parse(text)?),
+            "whip" | "http" => To::Whip(whip("http", rest)?),
+            "whips" | "https" => To::Whip(whip("https", rest)?),
             _ => return Err(DestinationError::Scheme(scheme.to_owned())),
         };
         Ok(Self { to, trust: Trust::System })
@@ -84,8 +115,26 @@ impl fmt::Display for Destination {
         match &self.to {
             To::Rtmp(url) => fmt::Display::fmt(url, f),
             To::Rtsp(url) => fmt::Display::fmt(url, f),
+            // Platforms put the key into the path.
+            To::Whip(target) => {
+                let (scheme, rest) = target.url.split_once("://").unwrap_or(("http", &target.url));
+                write!(f, "{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
+            }
         }
     }
+}
+
+/// An endpoint; `user:password@` becomes Basic.
+fn whip(scheme: &str, rest: &str) -> Result<WhipTarget, DestinationError> {
+    let mut url = Url::parse(&format!("{scheme}://{rest}"))?;
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let auth = match (url.username(), url.password()) {
+        ("", None) => WhipAuth::None,
+        (user, password) => WhipAuth::Basic { user: decoded(user), password: decoded(password.unwrap_or_default()) },
+    };
+    // Neither fails where there is a host, and HTTP has one.
+    let _removed = (url.set_username(""), url.set_password(None));
+    Ok(WhipTarget { url: url.into(), auth, ice_servers: Vec::new() })
 }
 
 impl fmt::Debug for Destination {
@@ -106,9 +155,11 @@ mod tests {
         };
         check("rtmp://h/live/key?token=t", "rtmp://h/live Destination(rtmp://h/live)");
         check("rtmps://u:p@h:1936/live/key", "rtmps://h:1936/live Destination(rtmps://h:1936/live)");
-        check("ftp://h/x", "nothing is pushed to 'ftp://'; write rtmp://, rtmps://, rtsp:// or rtsps://");
+        check("ftp://h/x", "nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s):// or whip(s)://");
         check("h/live/key", "a destination is a URL such as rtmps://host/app/key");
         check("rtsps://u:p@h/cam?t=x", "rtsps://h/cam Destination(rtsps://h/cam)");
+        check("whips://u:p@h/x/hush/whip?t=x", "https://h Destination(https://h)");
+        check("http://h:8889/x/whip", "http://h:8889 Destination(http://h:8889)");
         check("rtmp:///x", "the address names no server");
     }
 }

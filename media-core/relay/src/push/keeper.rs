@@ -4,13 +4,13 @@
 
 use super::destination::{Destination, To};
 use super::registry::{Listed, PushPhase};
-use super::{PushError, rtmp, rtsp};
+use super::{PushError, rtmp, rtsp, whip};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::listen::{Listener, Listening, Sound};
 use crate::rtsp::known_tracks;
 use hub::{PathName, ReaderInfo, Start};
-use media::MonoTime;
+use media::{MonoTime, TrackSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -109,13 +109,29 @@ impl Pushing {
         match &self.destination.to {
             To::Rtmp(url) => rtmp::push(url, trust, self.listen(Sound::Aac).await?, &attempt).await,
             To::Rtsp(url) => {
-                let mut listener = self.listen(Sound::Any).await?;
-                let known = known_tracks(&mut listener, self.listening.hub(), &self.path, self.clock);
-                let Some(tracks) = attempt.stop.run_until_cancelled(known).await else { return Ok(()) };
-                let tracks = tracks?;
+                let Some((listener, tracks)) = self.described(Sound::Any, &attempt).await? else { return Ok(()) };
                 rtsp::push(url, trust, listener, &tracks, &attempt).await
             }
+            To::Whip(target) => {
+                let Some((mut listener, _)) = self.described(Sound::Opus, &attempt).await? else { return Ok(()) };
+                // The tracks are told again, to whom they are for.
+                listener.restart();
+                whip::push(target, listener, &attempt).await
+            }
         }
+    }
+
+    /// A listener and the tracks of the path, for protocols that describe them once; `None` where the attempt is stopped.
+    async fn described(
+        &self,
+        sound: Sound,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<(Listener, Arc<TrackSet>)>, PushError> {
+        let mut listener = self.listen(sound).await?;
+        let known = known_tracks(&mut listener, self.listening.hub(), &self.path, self.clock);
+        let Some(tracks) = attempt.stop.run_until_cancelled(known).await else { return Ok(None) };
+        let tracks = tracks?;
+        Ok(Some((listener, tracks)))
     }
 
     async fn listen(&self, sound: Sound) -> Result<Listener, PushError> {

@@ -1,7 +1,7 @@
 //! Pushing a path to other servers: each destination by itself, tried again for as long as the path is published.
 //!
 //! Belongs here: where to ([`Destination`]), the list of what is pushed ([`Pushes`]), when to try (`keeper`), and one connection of
-//! each protocol (`rtmp`, `rtsp`; what they share in `stream`). Not here: protocol text and state (`proto`), which sound a server takes (`listen`), configuration keys
+//! each protocol (`rtmp`, `rtsp`, what they share in `stream`; `whip`). Not here: protocol text and state (`proto`), which sound a server takes (`listen`), configuration keys
 //! (`config::push`).
 //!
 //! A destination is a reader of the path like any other: one that is slow loses whole GOPs and disturbs nobody. Another protocol is
@@ -14,6 +14,7 @@ mod registry;
 mod rtmp;
 mod rtsp;
 mod stream;
+mod whip;
 
 pub use destination::{Destination, DestinationError};
 pub(crate) use registry::Pushes;
@@ -52,7 +53,9 @@ enum PushError {
     Rtmp(#[from] proto::rtmp::Error),
     #[error("RTSP: {0}")]
     Rtsp(#[from] proto::rtsp::WireError),
-    #[error("the path has nothing that RTSP carries")]
+    #[error("WHIP: {0}")]
+    Whip(#[from] crate::webrtc::client::WhipError),
+    #[error("the path has nothing that can go there")]
     Nothing,
     #[error("the path changed its codecs")]
     Changed,

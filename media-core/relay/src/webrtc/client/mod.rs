@@ -11,8 +11,9 @@ mod signalling;
 #[cfg(test)]
 mod tests;
 
+use crate::listen::Feed;
 use connection::Connection;
-use hub::{Item, ReadError, Reader};
+use hub::{Item, ReadError};
 use media::{AccessUnit, Codec, MediaKind, TrackSet};
 use outbound::Outbound;
 use proto::whip::IceServer;
@@ -25,7 +26,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Where to publish, and with what rights.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WhipTarget {
     /// The endpoint, such as `http://192.0.2.7:8889/doctorStream/whip`.
     pub url: String,
@@ -36,7 +37,7 @@ pub struct WhipTarget {
 }
 
 /// Credentials of a [`WhipTarget`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum WhipAuth {
     /// None.
     None,
@@ -284,7 +285,7 @@ impl WhipClient {
     /// Dropping the future instead leaves the session to the server's patience.
     pub async fn publish(
         target: &WhipTarget,
-        reader: &mut Reader,
+        reader: &mut impl Feed,
         status: &watch::Sender<ClientStatus>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), WhipError> {
@@ -337,7 +338,7 @@ impl WhipClient {
     /// Sends what `reader` gives from now on, pictures from the next key picture.
     async fn forward(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut impl Feed,
         status: &watch::Sender<ClientStatus>,
         tracks: &TrackSet,
         mut stop: Pin<&mut impl Future<Output = ()>>,

@@ -1,4 +1,4 @@
-//! RTMPS and RTSPS with ffmpeg and GStreamer on both sides, whose TLS is GnuTLS's.
+//! RTMPS and RTSPS with ffmpeg and GStreamer on both sides, whose TLS is GnuTLS's; HTTPS with ffmpeg and curl.
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, ensure};
@@ -113,6 +113,45 @@ fn rtsps_through_gstreamer() -> Result<()> {
         ensure!(offsets.iter().skip(1).all(|offset| offset.abs() <= LIP_SYNC), "out of step: {offsets:?}");
         Ok(())
     })?;
+    relay.stop()
+}
+
+/// HLS and the pages of WebRTC; ffmpeg plays, curl asks, each knowing the certificate or not.
+#[test]
+fn https() -> Result<()> {
+    let dir = output_dir("tls_https")?;
+    let certificate = Certificate::make(&dir, "server")?;
+    let (cert, key) = (certificate.cert.display(), certificate.key.display());
+    let tls = |server: &str| format!("{server}Encryption: yes\n{server}ServerCert: {cert}\n{server}ServerKey: {key}\n");
+    let relay = Relay::start(&dir, &format!("{EVERYTHING}{}{}", tls("hls"), tls("webrtc")))?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("live")?, &Phone::default())?;
+    relay.path_ready("live")?;
+    // Somebody who says nothing is not waited for.
+    let _silent = TcpStream::connect(relay.address("hls")?)?;
+    let (hls, flv) = (dir.join("hls.mkv"), dir.join("http.flv"));
+    let at = |server: &str, path: &str| Ok::<_, anyhow::Error>(format!("https://{}/{path}", relay.address(server)?));
+    let mut readers = Vec::new();
+    for (name, path, file) in [("hls", "live/stream.m3u8?variant=fmp4", &hls), ("flv", "live.flv", &flv)] {
+        let mut command = ffmpeg();
+        command.args(["-i", &at("hls", path)?, "-t", "5", "-c", "copy"]);
+        readers.push(Program::start(name, &dir, command.arg(file))?);
+    }
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    whole(&hls, ("h264", "aac"), 3)?;
+    whole(&flv, ("h264", "aac"), 3)?;
+    let curl = |url: &str, trust: Option<&Path>| -> Result<String> {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--max-time", "10"]);
+        if let Some(cert) = trust {
+            command.arg("--cacert").arg(cert);
+        }
+        Ok(String::from_utf8(command.arg(url).output()?.stdout)?)
+    };
+    let page = at("webrtc", "live/")?;
+    ensure!(curl(&page, Some(&certificate.cert))?.contains("<html"), "the player's page");
+    ensure!(curl(&page, None)?.is_empty(), "curl believes no certificate that signed itself");
     relay.stop()
 }
 

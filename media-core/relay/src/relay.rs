@@ -44,6 +44,10 @@ pub struct RelayConfig {
     pub hls: Option<(SocketAddr, HlsConfig)>,
     /// WHIP and WHEP over HTTP, their pages, and the media port.
     pub webrtc: Option<(SocketAddr, WebRtcConfig)>,
+    /// The certificate of HLS and HTTP-FLV, where they are served in TLS.
+    pub hls_tls: Option<TlsFiles>,
+    /// The certificate of WHIP, WHEP and their pages, where they are served in TLS.
+    pub webrtc_tls: Option<TlsFiles>,
     /// The control API.
     pub api: Option<SocketAddr>,
     /// Prometheus' page.
@@ -72,6 +76,8 @@ impl Default for RelayConfig {
             rtsps: None,
             hls: None,
             webrtc: None,
+            hls_tls: None,
+            webrtc_tls: None,
             api: None,
             metrics: None,
             sources: Vec::new(),
@@ -169,6 +175,8 @@ impl Relay {
             None => None,
         };
         let rtsps = bind_tls("rtspsAddress", config.rtsps.as_ref().map(|(tcp, _, files)| (*tcp, files))).await?;
+        let hls_tls = config.hls_tls.map(Acceptor::new).transpose()?;
+        let webrtc_tls = config.webrtc_tls.map(Acceptor::new).transpose()?;
         let hls = bind("hlsAddress", config.hls.as_ref().map(|(http, _)| *http)).await?;
         let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
@@ -236,12 +244,12 @@ impl Relay {
             let authorizer = Arc::clone(&config.authorizer);
             let flv = HttpFlv { listening: listening.clone(), authorizer: Arc::clone(&authorizer) };
             let hls = HlsState::new(hls, Arc::new(listening.clone()), authorizer, clock);
-            tasks.spawn(http::serve(listener, media_router(flv, hls.clone()), stop.clone()));
+            tasks.spawn(http::serve(listener, hls_tls, media_router(flv, hls.clone()), stop.clone()));
             tasks.spawn(hls.clone().remux_always(hub.clone()));
             origin = Some(hls);
         }
         if let (Some(listener), Some(state)) = (webrtc_http, webrtc.clone()) {
-            tasks.spawn(http::serve(listener, webrtc::router(state), stop.clone()));
+            tasks.spawn(http::serve(listener, webrtc_tls, webrtc::router(state), stop.clone()));
         }
         let pushes = Pushes::new(listening.clone(), clock, stop.clone());
         for (path, destination) in config.pushes {
@@ -261,10 +269,10 @@ impl Relay {
             started: SystemTime::now(),
         };
         if let Some(listener) = api_listener {
-            tasks.spawn(http::serve(listener, api::router(api.clone()), stop.clone()));
+            tasks.spawn(http::serve(listener, None, api::router(api.clone()), stop.clone()));
         }
         if let Some(listener) = metrics {
-            tasks.spawn(http::serve(listener, api::metrics_router(api), stop.clone()));
+            tasks.spawn(http::serve(listener, None, api::metrics_router(api), stop.clone()));
         }
         tasks.spawn(source::run(config.sources, hub.clone(), clock, stop.clone()));
         tasks.spawn(tick(hub.clone(), clock, stop.clone()));

@@ -62,15 +62,6 @@ pub(super) fn read(
     origins("hlsAllowOrigins")?;
     top.ignore("hlsDirectory", DIRECTORY, notes);
     top.ignore("hlsTrustedProxies", PROXIES, notes);
-    for key in ["hlsServerKey", "hlsServerCert"] {
-        top.ignore(key, "HLS is served in clear; put a TLS proxy in front", notes);
-    }
-    if let Some(value) = top.done("hlsEncryption", notes)
-        && value.flag()?
-    {
-        let why = "hlsEncryption is not served yet; write 'hlsEncryption: no' and put a TLS proxy in front";
-        return Err(ConfigError::new(value.line, why.into()));
-    }
     Ok(http.map(|http| (http, config)))
 }
 
@@ -102,7 +93,7 @@ mod tests {
     #[test]
     fn keys() {
         let text = "hlsVariant: mpegts\nhlsSegmentCount: 5\nhlsSegmentDuration: 2s\nhlsPartDuration: 100ms\n\
-                    hlsSegmentMaxSize: 10M\nhlsMuxerCloseAfter: 30s\nhlsAlwaysRemux: yes\nhlsEncryption: no\n\
+                    hlsSegmentMaxSize: 10M\nhlsMuxerCloseAfter: 30s\nhlsAlwaysRemux: yes\n\
                     hlsAllowOrigins: ['https://a.example']\nhlsDirectory: ''\nhlsTrustedProxies: []\n";
         let (_, config) = Config::parse(text).unwrap().relay.hls.unwrap();
         assert_eq!((config.variant, config.segment_count, config.always_remux), (Variant::MpegTs, 5, true));
@@ -120,7 +111,6 @@ mod tests {
         check("hlsVariant: dash", "write lowLatency, fmp4 or mpegts");
         check("hlsSegmentCount: 1", "3 to 1000");
         check("hlsSegmentDuration: 1ms", "from 500ms to 1m");
-        check("hlsEncryption: yes", "TLS proxy");
         check("hlsSegmentMaxSize: big", "50M");
     }
 }

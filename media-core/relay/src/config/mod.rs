@@ -118,6 +118,8 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
         rtsp,
         rtsps,
         webrtc: webrtc(&mut top, &mut notes)?,
+        hls_tls: tls::switched(&mut top, tls::HLS, &mut notes)?,
+        webrtc_tls: tls::switched(&mut top, tls::WEBRTC, &mut notes)?,
         hls: hls::read(&mut top, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
         metrics: server(&mut top, "metrics", "metricsAddress", ":9998", false, &mut notes)?.map(loopback),

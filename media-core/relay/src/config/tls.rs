@@ -72,12 +72,38 @@ pub(super) fn servers(top: &mut Section<'_>, keys: &Keys, notes: &mut Vec<Note>)
         None => default.parse::<ListenAddress>().map_err(|e| ConfigError::new(0, e))?.0,
     };
     let encryption = top.done(keys.encryption, notes).map_or(Ok(Encryption::No), Value::parse)?;
-    let mut file = |key, default: &str| top.done(key, notes).map_or_else(|| Ok(default.to_owned()), Value::text);
-    // MediaMTX's own names where none are given.
-    let (cert, key) = (file(keys.cert, "server.crt")?, file(keys.key, "server.key")?);
-    let files = TlsFiles { cert: cert.into(), key: key.into(), settings: keys.switch };
+    let files = files(top, keys.switch, (keys.cert, keys.key), notes)?;
     let secured = (plain.is_some() && encryption != Encryption::No).then_some((tls, files));
     Ok((plain.filter(|_| encryption != Encryption::Strict), secured))
+}
+
+fn files(
+    top: &mut Section<'_>,
+    settings: &'static str,
+    (cert, key): (&'static str, &'static str),
+    notes: &mut Vec<Note>,
+) -> Result<TlsFiles, ConfigError> {
+    let mut file = |key, default: &str| top.done(key, notes).map_or_else(|| Ok(default.to_owned()), Value::text);
+    // MediaMTX's own names where none are given.
+    let (cert, key) = (file(cert, "server.crt")?, file(key, "server.key")?);
+    Ok(TlsFiles { cert: cert.into(), key: key.into(), settings })
+}
+
+/// Keys of a server that is either encrypted or not: `xEncryption`, `xServerCert` and `xServerKey`.
+pub(super) type Switch = (&'static str, &'static str, &'static str, &'static str);
+
+pub(super) const HLS: Switch = ("hls", "hlsEncryption", "hlsServerCert", "hlsServerKey");
+pub(super) const WEBRTC: Switch = ("webrtc", "webrtcEncryption", "webrtcServerCert", "webrtcServerKey");
+
+/// Reads them; `None` for a server in the clear.
+pub(super) fn switched(
+    top: &mut Section<'_>,
+    (settings, encryption, cert, key): Switch,
+    notes: &mut Vec<Note>,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    let on = top.done(encryption, notes).map_or(Ok(false), Value::flag)?;
+    let files = files(top, settings, (cert, key), notes)?;
+    Ok(on.then_some(files))
 }
 
 #[cfg(test)]
@@ -101,6 +127,9 @@ mod tests {
         let (address, config, files) = Config::parse(text).unwrap().relay.rtsps.unwrap();
         assert_eq!((address.port(), config.methods.basic), (8322, false));
         assert_eq!((files.cert.to_str(), files.key.to_str()), (Some("a.pem"), Some("b.pem")));
+        let relay = Config::parse("hlsEncryption: yes\nwebrtcEncryption: no\nhlsServerCert: c\n").unwrap().relay;
+        assert_eq!(relay.hls_tls.map(|files| (files.cert, files.key)), Some(("c".into(), "server.key".into())));
+        assert_eq!(relay.webrtc_tls, None);
         let error = Config::parse("rtmpEncryption: perhaps\n").unwrap_err().to_string();
         assert_eq!(error, "line 1: 'perhaps' is none of no, optional and strict");
     }

@@ -4,14 +4,18 @@ mod wish;
 
 pub(crate) use wish::wish;
 
+use crate::tls::{Acceptor, TlsStream};
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// What the kernel may hold unsent per connection, so that a slow listener is noticed by the hub and not by its delay.
 const KERNEL_UNSENT: u32 = 128 << 10;
@@ -29,37 +33,65 @@ impl Connected<IncomingStream<'_, Tuned>> for Peer {
     }
 }
 
-/// A listener whose sockets send at once and hold little.
+/// Most clients that may shake hands at once; further ones wait in the kernel.
+const MAX_HANDSHAKES: usize = 256;
+
+/// A connection in the clear, or in TLS.
+type Stream = Either<TcpStream, TlsStream>;
+
+/// A listener whose sockets send at once and hold little. One that shakes hands slowly holds up nobody.
 #[derive(Debug)]
-pub(crate) struct Tuned(pub(crate) TcpListener);
+pub(crate) struct Tuned {
+    tcp: TcpListener,
+    tls: Option<Acceptor>,
+    shaking: JoinSet<(io::Result<TlsStream>, SocketAddr)>,
+}
 
 impl Listener for Tuned {
-    type Io = TcpStream;
+    type Io = Stream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        // axum's own listener waits and tries again where accepting fails for a while.
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        let tuned = stream.set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let tuned = tuned.and_then(|()| socket2::SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT));
-        if let Err(error) = tuned {
-            warn!(%peer, %error, "cannot tune a socket");
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        loop {
+            tokio::select! {
+                // axum's own listener waits and tries again where accepting fails for a while.
+                (stream, peer) = Listener::accept(&mut self.tcp), if self.shaking.len() < MAX_HANDSHAKES => {
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    tune(&stream, peer);
+                    match self.tls.clone() {
+                        Some(tls) => drop(self.shaking.spawn(async move { (tls.accept(stream).await, peer) })),
+                        None => return (Either::Left(stream), peer),
+                    }
+                }
+                Some(shaken) = self.shaking.join_next() => match shaken {
+                    Ok((Ok(stream), peer)) => return (Either::Right(stream), peer),
+                    Ok((Err(error), peer)) => debug!(%peer, %error, "no TLS"),
+                    Err(error) => warn!(%error, "a handshake broke down"),
+                },
+            }
         }
-        (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 }
 
-/// Serves `router` until `stop`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+fn tune(stream: &TcpStream, peer: SocketAddr) {
+    let tuned = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let tuned = tuned.and_then(|()| socket2::SockRef::from(stream).set_tcp_notsent_lowat(KERNEL_UNSENT));
+    if let Err(error) = tuned {
+        warn!(%peer, %error, "cannot tune a socket");
+    }
+}
+
+/// Serves `router` until `stop`, in TLS where there is a certificate.
+pub(crate) async fn serve(tcp: TcpListener, tls: Option<Acceptor>, router: Router, stop: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<Peer>();
     let stopping = stop.clone();
-    let server =
-        axum::serve(Tuned(listener), service).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let listener = Tuned { tcp, tls, shaking: JoinSet::new() };
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
     let cut = async {
         stop.cancelled().await;
         tokio::time::sleep(GOODBYE).await;

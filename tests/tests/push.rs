@@ -5,7 +5,8 @@
 use anyhow::{Context, Result, ensure};
 use device::synthetic::find_bursts;
 use e2e::content::{Content, LIP_SYNC, whole};
-use e2e::ffmpeg::{ffmpeg, pull, pull_rtsp};
+use e2e::enhanced_rtmp;
+use e2e::ffmpeg::{ffmpeg, probe, pull, pull_rtsp};
 use e2e::http::request;
 use e2e::nginx::{Nginx, free_address};
 use e2e::patient::{Patient, Phone};
@@ -267,5 +268,77 @@ fn by_whip() -> Result<()> {
     stranger.says("delete", Duration::from_secs(10))?;
     other.path_until("copy", |p| p["ready"] == false)?;
     drop(patient);
+    other.stop()
+}
+
+/// A server that takes nothing for a while gets whole GOPs afterwards, and the other one notices nothing.
+#[test]
+fn a_slow_destination_loses_whole_gops() -> Result<()> {
+    let dir = output_dir("push_a_slow_destination")?;
+    let (slow, quick) = (free_address()?, free_address()?);
+    let place = |name: &str| dir.join(format!("{name}.mkv"));
+    let server = |name: &str, address: &str, seconds: &str| {
+        let mut command = ffmpeg();
+        command.args(["-rtsp_flags", "listen", "-i", &format!("rtsp://{address}/x"), "-t", seconds]);
+        Program::start(name, &dir, command.args(["-copyts", "-c", "copy"]).arg(place(name)))
+    };
+    let (mut stalled, mut other) = (server("slow", &slow, "16")?, server("quick", &quick, "8")?);
+    let relay = pushing(&dir, &[format!("rtsp://{slow}/x"), format!("rtsp://{quick}/x")])?;
+    // Large pictures, so that some seconds do not fit into the sockets.
+    let phone = Phone { size: (1280, 720), ..Phone::default() };
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("live")?, &phone)?;
+    for address in [&slow, &quick] {
+        push_until(&relay, &format!("rtsp://{address}"), |p| p["outboundBytes"].as_u64() > Some(50_000))?;
+    }
+    stalled.signal("STOP")?;
+    // The stall is measured by the other server: shorter than what a push takes for the end.
+    let sent = |address: &str| {
+        let push = push_until(&relay, &format!("rtsp://{address}"), |_| true)?;
+        Ok::<_, anyhow::Error>(push["outboundBytes"].as_u64().unwrap_or(0))
+    };
+    let before = sent(&quick)?;
+    push_until(&relay, &format!("rtsp://{quick}"), |p| p["outboundBytes"].as_u64() > Some(before + 600_000))?;
+    stalled.signal("CONT")?;
+    other.succeed(Duration::from_secs(40))?;
+    stalled.succeed(Duration::from_secs(60))?;
+    whole(&place("quick"), ("h264", "aac"), 5)?;
+    let content = Content::read(&place("slow"))?;
+    content.dts_rises()?;
+    content.in_sync(3, LIP_SYNC)?;
+    ensure!(content.readable() > 0.99, "no half GOP: {} of the pictures are whole", content.readable());
+    relay.stop()
+}
+
+/// H.265 goes where the server says that it takes it; where it does not, the sound goes alone, and the API says so.
+#[test]
+fn h265_where_the_server_takes_it() -> Result<()> {
+    let dir = output_dir("push_h265")?;
+    let far = dir.join("far");
+    std::fs::create_dir_all(&far)?;
+    let (address, status) = (free_address()?, free_address()?);
+    let _nginx = Nginx::rtmp(&dir, &address, &status)?;
+    let other = Relay::start(&far, EVERYTHING)?;
+    let relay = pushing(&dir, &[other.rtmp("copy")?, format!("rtmp://{address}/live/key")])?;
+    let phone = Phone { size: (320, 240), ..Phone::default() };
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("raw")?, &phone)?;
+    relay.path_ready("raw")?;
+    let _recoder = enhanced_rtmp::recode(&dir, &relay.rtmp("raw")?, &relay.rtmp("live")?, "libx265", "aac")?;
+    let both = [json!(["H265", "MPEG-4 Audio"]), json!(["MPEG-4 Audio", "H265"])];
+    other.path_until("copy", |p| both.contains(&p["tracks"]))?;
+    let file = dir.join("copy.mkv");
+    let mut reader = enhanced_rtmp::pull("reader", &dir, &other.rtmp("copy")?, 5, &file, "hvc1")?;
+    reader.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    content.clock_runs(1)?;
+    content.in_sync(3, LIP_SYNC)?;
+    let path = relay.path_until("live", |p| p["skippedTracks"].as_array().is_some_and(|all| all.len() == 1))?;
+    assert_eq!(
+        (&path["skippedTracks"][0]["codec"], &path["skippedTracks"][0]["reader"]["type"]),
+        (&"H265".into(), &"rtmpPush".into())
+    );
+    let sound = dir.join("sound.flv");
+    pull("sound", &dir, &format!("rtmp://{address}/live/key"), 3.0, &sound)?.succeed(Duration::from_secs(40))?;
+    ensure!(probe(&sound)?["streams"].as_array().is_some_and(|all| all.iter().all(|s| s["codec_name"] == "aac")));
+    relay.stop()?;
     other.stop()
 }

@@ -2,6 +2,8 @@
 //!
 //! Belongs here: OPTIONS, ANNOUNCE, SETUP of each track, RECORD, TEARDOWN, and answers to challenges. Not here: retries
 //! (`relay::push`), packets (`egress`), pulling, which `retina` does.
+//!
+//! Written by hand: `retina` plays and does not publish, and nothing else that is kept up does.
 
 #[cfg(test)]
 mod tests;

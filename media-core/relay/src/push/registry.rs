@@ -125,7 +125,7 @@ impl Pushes {
     /// Ends a push's connection, or its pause; it is tried again at once. `false` if there is none of this id.
     pub(crate) fn kick(&self, id: &str) -> bool {
         let entries = self.0.entries.lock();
-        entries.get(id).inspect(|entry| entry.kick.notify_one()).is_some()
+        entries.get(id).inspect(|entry| entry.kick.notify_waiters()).is_some()
     }
 
     /// Waits until every push has said goodbye; the relay's stop has told them to.

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
 use anyhow::{Context, Result, ensure};
-use e2e::browser::python;
+use e2e::browser::{judge_says, python};
 use e2e::content::Content;
+use e2e::enhanced_rtmp;
 use e2e::ffmpeg::{pull, pull_rtsp};
 use e2e::http::{get, request};
 use e2e::nginx::{Nginx, free_address};
@@ -165,20 +166,23 @@ fn rtmps_by_the_fingerprint_of_its_certificate() -> Result<()> {
     relay.stop()
 }
 
-/// A camera: GStreamer's server, which takes picture and sound from nginx, the sound as `sound` codes and packs it.
+/// A camera: GStreamer's server, which takes picture and sound from nginx, coded and packed as wished.
 struct Camera {
     server: RtspServer,
     _patient: Patient,
     _nginx: Nginx,
 }
 
+const H264: &str = "rtph264pay name=pay0 pt=96 config-interval=1";
+const H265: &str = "avdec_h264 ! x265enc tune=zerolatency speed-preset=ultrafast key-int-max=30 bitrate=1500 \
+    ! h265parse ! rtph265pay name=pay0 pt=96 config-interval=1";
 const AAC: &str = "rtpmp4gpay name=pay1 pt=97";
 const OPUS: &str = "avdec_aac ! audioconvert ! audioresample ! opusenc ! rtpopuspay name=pay1 pt=97";
 const G711: &str =
     "avdec_aac ! audioconvert ! audioresample ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8";
 
 impl Camera {
-    fn start(dir: &Path, sound: &str, options: &[&str]) -> Result<Self> {
+    fn start(dir: &Path, picture: &str, sound: &str, options: &[&str]) -> Result<Self> {
         let (address, status) = (free_address()?, free_address()?);
         let nginx = Nginx::rtmp(dir, &address, &status)?;
         let url = format!("rtmp://{address}/live/cam");
@@ -186,7 +190,7 @@ impl Camera {
         wait_for("the patient at nginx", Duration::from_secs(15), || Ok((clients(&status)? == 1).then_some(())))?;
         let pipeline = format!(
             "rtmp2src location={url} ! flvdemux name=d \
-             d.video ! queue ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=1 \
+             d.video ! queue ! h264parse ! {picture} \
              d.audio ! queue ! aacparse ! {sound}"
         );
         Ok(Self { server: RtspServer::start(dir, &pipeline, options)?, _patient: patient, _nginx: nginx })
@@ -200,7 +204,7 @@ impl Camera {
 /// What the camera shows and says comes out by RTSP with `codecs`, and by RTMP.
 fn from_a_camera(test: &str, sound: &str, codec: &str, options: &[&str], keys: &str, credentials: &str) -> Result<()> {
     let dir = output_dir(test)?;
-    let camera = Camera::start(&dir, sound, options)?;
+    let camera = Camera::start(&dir, H264, sound, options)?;
     let relay = relay(&dir, &format!("{{cam: {{source: \"{}\", {keys}}}}}", camera.url(credentials)))?;
     assert_eq!(relay.path_ready("cam")?["source"]["type"], "rtspSource");
     let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
@@ -253,6 +257,27 @@ fn sent_and_fetched(test: &str, source: &str, kind: &str, send: impl FnOnce(&Pat
     for file in [&own, &flv] {
         whole(file, ("h264", "aac"), 3)?;
     }
+    relay.stop()
+}
+
+/// Enhanced RTMP shows it, as RTSP does not send it yet.
+#[test]
+fn rtsp_with_h265() -> Result<()> {
+    let dir = output_dir("source_rtsp_with_h265")?;
+    let camera = Camera::start(&dir, H265, AAC, &[])?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"{}\"}}}}", camera.url("")))?;
+    let path = relay.path_ready("cam")?;
+    assert_eq!(path["tracks"][0], "H265");
+    let file = dir.join("rtmp.mkv");
+    let mut reader = enhanced_rtmp::pull("rtmp", &dir, &relay.rtmp("cam")?, 6, &file, "hvc1")?;
+    reader.succeed(Duration::from_secs(60))?;
+    let told = judge_says(&dir.join("rtmp.out"), "pulled", Duration::from_secs(1))?;
+    assert_eq!((told["video"].as_str(), told["audio"].as_str()), (Some("hevc"), Some("aac")));
+    let content = Content::read(&file)?;
+    content.dts_rises()?;
+    content.clock_runs(1)?;
+    content.in_sync(3, LIP_SYNC)?;
+    ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
     relay.stop()
 }
 

@@ -8,8 +8,8 @@ use crate::nal::{MAX_NALS, NalError, NalKind, append_annex_b, append_length_pref
 use crate::unit::UnitKind;
 use crate::video::VideoUnit;
 use bytes::Bytes;
-use h264_reader::nal::sps::SeqParameterSet;
-use h264_reader::rbsp::{BitReader, decode_nal};
+use h264_reader::nal::sps::{SeqParameterSet, SpsError};
+use h264_reader::rbsp::{BitReader, BitReaderError, decode_nal};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -62,7 +62,7 @@ impl H264Params {
             return Err(H264Error::Sps("not a sequence parameter set".into()));
         }
         let rbsp = decode_nal(&sps).map_err(|e| bad(&e))?;
-        let parsed = SeqParameterSet::from_bits(BitReader::new(&*rbsp)).map_err(|e| bad(&e))?;
+        let parsed = parse_sps(&rbsp).map_err(|e| bad(&e))?;
         let (width, height) = parsed.pixel_dimensions().map_err(|e| bad(&e))?;
         if width == 0 || height == 0 || width > 16_384 || height > 16_384 {
             return Err(H264Error::Sps(format!("{width}×{height}")));
@@ -209,6 +209,25 @@ fn put_set(out: &mut Vec<u8>, set: &[u8]) {
     let length = u16::try_from(set.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(set.get(..usize::from(length)).unwrap_or(set));
+}
+
+/// Bytes of garbage that some cameras (Reolink) leave behind a sequence parameter set's end.
+const GARBAGE: usize = 2;
+
+fn parse_sps(rbsp: &[u8]) -> Result<SeqParameterSet, SpsError> {
+    let parse = |garbage: usize| {
+        let end = rbsp.len().saturating_sub(garbage);
+        SeqParameterSet::from_bits(BitReader::new(rbsp.get(..end).unwrap_or(rbsp)))
+    };
+    let too_long =
+        |parsed: &Result<_, SpsError>| matches!(parsed, Err(SpsError::RbspReaderError(BitReaderError::RemainingData)));
+    let mut parsed = parse(0);
+    for garbage in 1..=GARBAGE {
+        if too_long(&parsed) {
+            parsed = parse(garbage);
+        }
+    }
+    parsed
 }
 
 /// The entrance of an H.264 track: takes each picture's NAL units in whatever framing they came, remembers the parameter

@@ -98,6 +98,11 @@ impl<'a> AnnexB<'a> {
         };
         Self { rest }
     }
+
+    /// As if a start code stood before the first byte: one NAL unit, and those that a careless sender left behind it.
+    pub const fn behind_a_start_code(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
 }
 
 impl<'a> Iterator for AnnexB<'a> {

@@ -2,11 +2,11 @@
 
 use super::rtcp::{NtpTime, Rtcp};
 use super::{
-    AacDepayloader, AacLayout, H264Depayloaded, H264Depayloader, H264Payloader, LatmDepayloader, MpaDepayloader,
-    Packet, ReorderBuffer, SyncTimeline, depayload_opus, latm_config,
+    AacDepayloader, AacLayout, Depayloaded, H264Depayloader, H264Payloader, H265Depayloader, LatmDepayloader,
+    MpaDepayloader, NalDepayloader, NalPacking, Packet, ReorderBuffer, SyncTimeline, depayload_opus, latm_config,
 };
 use bytes::{Buf, Bytes};
-use media::{ClockRate, H264Entrance, MediaKind, MonoTime};
+use media::{ClockRate, H264Entrance, H265Entrance, MediaKind, MonoTime};
 use std::time::Duration;
 
 /// One RTP packet; what parses is written and read back the same.
@@ -19,8 +19,24 @@ pub fn fuzz_rtp_packet(data: &[u8]) {
 /// A sequence of packets: each with a byte of flags (1: marker, 2: new timestamp, 4: loss before it, 8: through the reorder
 /// buffer a place too late), a length byte and its payload.
 pub fn fuzz_depayload_h264(data: &[u8]) {
+    let mut entrance = H264Entrance::new();
+    depayload(data, H264Depayloader::new(), |nals| {
+        let again = H264Payloader::new(100).payload(nals.iter().map(|n| &n[..]));
+        assert!(!again.is_empty(), "what was depayloaded can be payloaded");
+        let _picture = entrance.unit(nals.iter().map(|n| &n[..]));
+    });
+}
+
+/// As [`fuzz_depayload_h264`].
+pub fn fuzz_depayload_h265(data: &[u8]) {
+    let mut entrance = H265Entrance::new();
+    depayload(data, H265Depayloader::new(), |nals| {
+        let _picture = entrance.unit(nals.iter().map(|n| &n[..]));
+    });
+}
+
+fn depayload<P: NalPacking>(data: &[u8], mut depayloader: NalDepayloader<P>, mut unit: impl FnMut(&[Bytes])) {
     let data = Bytes::copy_from_slice(data);
-    let (mut depayloader, mut entrance) = (H264Depayloader::new(), H264Entrance::new());
     let mut buffer = ReorderBuffer::new(Duration::from_millis(50));
     let (mut at, mut timestamp, mut sequence, mut now) = (0, 0_u32, 65_530_u16, 0_u64);
     while let (Some(&flags), Some(&length)) = (data.get(at), data.get(at + 1)) {
@@ -39,12 +55,10 @@ pub fn fuzz_depayload_h264(data: &[u8]) {
             let (timestamp, marker, payload) = &ordered.item;
             depayloader.push(*timestamp, *marker, payload, ordered.gap);
         }
-        while let Some(unit) = depayloader.poll() {
-            let H264Depayloaded::Unit { nals, .. } = unit else { continue };
+        while let Some(gathered) = depayloader.poll() {
+            let Depayloaded::Unit { nals, .. } = gathered else { continue };
             assert!(nals.iter().all(|n| !n.is_empty()), "no empty NAL unit");
-            let again = H264Payloader::new(100).payload(nals.iter().map(|n| &n[..]));
-            assert!(!again.is_empty(), "what was depayloaded can be payloaded");
-            let _picture = entrance.unit(nals.iter().map(|n| &n[..]));
+            unit(&nals);
         }
     }
 }
@@ -130,6 +144,11 @@ mod tests {
             super::fuzz_depayload_h264,
             &[&[0, 1, 0x67, 1, 3, 0x7C, 0x85, 1, 0x15, 3, 0x7C, 0x45, 2]],
         );
+        replay(
+            "depayload_h265",
+            super::fuzz_depayload_h265,
+            &[&[0, 3, 0x40, 1, 1, 3, 4, 0x62, 1, 0x93, 1, 0x15, 4, 0x62, 1, 0x53, 2]],
+        );
         replay("depayload_opus", super::fuzz_depayload_opus, &[&[0xFF, 3], &[]]);
         let step = |flags: u8, timestamp: u32, report: &[u8]| [&[flags][..], &timestamp.to_be_bytes(), report].concat();
         let ntp = 0xE900_0000_8000_0000_u64.to_be_bytes();
@@ -150,6 +169,7 @@ mod tests {
         fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..300)) {
             super::fuzz_rtp_packet(&data);
             super::fuzz_depayload_h264(&data);
+            super::fuzz_depayload_h265(&data);
             super::fuzz_depayload_opus(&data);
             super::fuzz_rtp_timeline(&data);
             super::fuzz_depayload_aac(&data);

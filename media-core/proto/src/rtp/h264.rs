@@ -1,10 +1,10 @@
 //! H.264 in RTP (RFC 6184, non-interleaved mode): single NAL units, STAP-A, FU-A.
 //!
-//! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), waiting for packets (`reorder`).
+//! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), where access units begin (`nals`).
 
+use super::nals::{Gathered, NalDepayloader, NalPacking};
 use bytes::{Bytes, BytesMut};
 use media::{AccessUnit, CodecParams, NalKind, UnitKind};
-use std::collections::VecDeque;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -15,11 +15,6 @@ const TYPE: u8 = 0x1F;
 /// Bits of an FU header.
 const FU_START: u8 = 0x80;
 const FU_END: u8 = 0x40;
-
-/// Largest access unit taken: an 8K intra picture at broadcast quality stays below it.
-const MAX_UNIT: usize = 8 << 20;
-/// Most NAL units in one access unit, as everywhere in the workspace.
-const MAX_NALS: usize = 8192;
 
 /// Cuts access units into RTP payloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,204 +106,68 @@ pub fn h264_unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
     sets.into_iter().chain(unit.nals())
 }
 
-/// What the depayloader has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum H264Depayloaded {
-    /// A whole access unit.
-    Unit {
-        /// Its RTP timestamp.
-        timestamp: u32,
-        /// Its NAL units in order, parameter sets included.
-        nals: Vec<Bytes>,
-    },
-    /// An access unit was damaged and is dropped: what follows may lack its reference until the next key picture.
-    Lost {
-        /// Its RTP timestamp, or that of the first packet behind the hole.
-        timestamp: u32,
-    },
-}
-
-/// Gathers packets, in order, into whole access units. A damaged one is never passed on.
-#[derive(Debug, Default)]
-pub struct H264Depayloader {
-    open: Option<Open>,
-    /// The packet before this one ended its access unit, so the next begins one.
-    boundary: bool,
-    ready: VecDeque<H264Depayloaded>,
-}
-
-/// The access unit being gathered.
+/// RFC 6184, non-interleaved mode.
 #[derive(Debug)]
-struct Open {
-    timestamp: u32,
-    nals: Vec<Bytes>,
-    fragment: Option<BytesMut>,
-    size: usize,
-    damaged: bool,
-    /// Its beginning was not seen: only an access unit that starts with an access unit delimiter or a sequence parameter set
-    /// is known to be whole then.
-    headless: bool,
-}
+pub struct H264Packing;
 
-impl H264Depayloader {
-    /// A depayloader that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// Gathers H.264's packets into access units.
+pub type H264Depayloader = NalDepayloader<H264Packing>;
 
-    /// A depayloader whose first packet is known to begin an access unit: that of a sender that has just begun, over a transport that
-    /// loses nothing.
-    pub fn from_the_beginning() -> Self {
-        Self { boundary: true, ..Self::default() }
-    }
-
-    /// Takes the next packet in sequence. `gap`: packets before it are missing. Ask [`Self::poll`] afterwards.
-    pub fn push(&mut self, timestamp: u32, marker: bool, payload: &Bytes, gap: bool) {
-        if gap {
-            self.boundary = false;
-            if let Some(open) = &mut self.open {
-                open.damaged = true;
-            }
-        }
-        if self.open.as_ref().is_some_and(|open| open.timestamp != timestamp) {
-            // No marker came, but a new picture begins; unless packets are missing, the old one is whole.
-            self.close();
-            self.boundary = !gap;
-        }
-        let headless = !self.boundary;
-        self.boundary = false;
-        let open = self.open.get_or_insert_with(|| Open {
-            timestamp,
-            nals: Vec::new(),
-            fragment: None,
-            size: 0,
-            damaged: false,
-            headless,
-        });
-        // Padding-only packets keep the sequence going and carry nothing.
-        if !payload.is_empty() && open.take(payload).is_none() {
-            open.damaged = true;
-        }
-        if marker {
-            self.close();
-            self.boundary = true;
-        }
-    }
-
-    /// What is finished, oldest first.
-    pub fn poll(&mut self) -> Option<H264Depayloaded> {
-        self.ready.pop_front()
-    }
-
-    fn close(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        let timestamp = open.timestamp;
-        let known_start =
-            open.nals.first().is_some_and(|n| matches!(NalKind::of(n), NalKind::Delimiter | NalKind::Sps));
-        if open.damaged || open.fragment.is_some() || (open.headless && !known_start && !open.nals.is_empty()) {
-            self.ready.push_back(H264Depayloaded::Lost { timestamp });
-        } else if !open.nals.is_empty() {
-            self.ready.push_back(H264Depayloaded::Unit { timestamp, nals: open.nals });
-        }
-    }
-}
-
-impl Open {
-    /// `None`: the packet breaks RFC 6184 or the limits.
-    fn take(&mut self, payload: &Bytes) -> Option<()> {
-        self.size = self.size.saturating_add(payload.len());
-        if self.damaged || self.size > MAX_UNIT {
-            self.nals.clear();
-            self.fragment = None;
-            return None;
-        }
+impl NalPacking for H264Packing {
+    fn take(gathered: &mut Gathered, payload: &Bytes) -> Option<()> {
         let header = *payload.first()?;
         if header & FORBIDDEN != 0 {
             return None;
         }
         match header & TYPE {
-            FU_A => self.fragment(header, payload),
-            _ if self.fragment.is_some() => None,
-            1..STAP_A => self.nal(payload.clone()),
-            STAP_A => {
-                let mut rest = payload.slice(1..);
-                if rest.is_empty() {
+            FU_A => {
+                let fu = *payload.get(1)?;
+                if !Self::is_nal(fu) {
                     return None;
                 }
-                while !rest.is_empty() {
-                    let length = usize::from(u16::from_be_bytes(rest.get(..2)?.try_into().ok()?));
-                    if length == 0 || rest.len() < 2 + length {
-                        return None;
-                    }
-                    let nal = rest.slice(2..2 + length);
-                    if !(1..STAP_A).contains(&(nal.first()? & TYPE)) {
-                        return None;
-                    }
-                    self.nal(nal)?;
-                    rest = rest.slice(2 + length..);
-                }
-                Some(())
+                gathered.fragment::<Self>(fu, &[header & NRI | fu & TYPE], payload.get(2..)?)
             }
+            _ if gathered.is_in_fragment() => None,
+            1..STAP_A => gathered.nal::<Self>(payload),
+            STAP_A => gathered.aggregate::<Self>(payload.slice(1..)),
             // STAP-B, MTAP, FU-B belong to the interleaved mode, which is never negotiated.
             _ => None,
         }
     }
 
-    fn fragment(&mut self, indicator: u8, payload: &Bytes) -> Option<()> {
-        let fu = *payload.get(1)?;
-        let body = payload.get(2..)?;
-        if !(1..STAP_A).contains(&(fu & TYPE)) {
-            return None;
-        }
-        match (&mut self.fragment, fu & FU_START != 0) {
-            (None, true) => {
-                let mut nal = BytesMut::with_capacity(body.len() * 4);
-                nal.extend_from_slice(&[indicator & NRI | fu & TYPE]);
-                nal.extend_from_slice(body);
-                self.fragment = Some(nal);
-            }
-            (Some(nal), false) if nal.first().is_some_and(|h| h & TYPE == fu & TYPE) => nal.extend_from_slice(body),
-            _ => return None,
-        }
-        if fu & FU_END != 0 {
-            let nal = self.fragment.take()?.freeze();
-            return self.nal(nal);
-        }
-        Some(())
+    fn begins(nal: &[u8]) -> bool {
+        matches!(NalKind::of(nal), NalKind::Delimiter | NalKind::Sps)
     }
 
-    fn nal(&mut self, nal: Bytes) -> Option<()> {
-        if self.nals.len() >= MAX_NALS {
-            return None;
-        }
-        self.nals.push(nal);
-        Some(())
+    fn is_nal(first: u8) -> bool {
+        (1..STAP_A).contains(&(first & TYPE))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::nals::Depayloaded;
     use super::*;
     use proptest::prelude::*;
 
-    fn drain(d: &mut H264Depayloader) -> Vec<H264Depayloaded> {
+    fn drain(d: &mut H264Depayloader) -> Vec<Depayloaded> {
         std::iter::from_fn(|| d.poll()).collect()
     }
 
-    fn unit(timestamp: u32, nals: &[&'static [u8]]) -> H264Depayloaded {
-        H264Depayloaded::Unit { timestamp, nals: nals.iter().map(|n| Bytes::from_static(n)).collect() }
+    fn unit(timestamp: u32, nals: &[&'static [u8]]) -> Depayloaded {
+        Depayloaded::Unit { timestamp, nals: nals.iter().map(|n| Bytes::from_static(n)).collect() }
     }
 
     #[test]
     fn packet_types() {
-        let check = |payloads: &[&'static [u8]], want: H264Depayloaded| {
+        let check = |payloads: &[&'static [u8]], want: Depayloaded| {
             let mut d = H264Depayloader::new();
             for (i, p) in payloads.iter().enumerate() {
                 d.push(7, i + 1 == payloads.len(), &Bytes::from_static(p), false);
             }
             assert_eq!(drain(&mut d), [want], "{payloads:02x?}");
         };
-        let lost = || H264Depayloaded::Lost { timestamp: 7 };
+        let lost = || Depayloaded::Lost { timestamp: 7 };
         check(&[&[0x67, 1], &[0x65, 2]], unit(7, &[&[0x67, 1], &[0x65, 2]]));
         check(&[&[0x78, 0, 2, 0x67, 1, 0, 1, 0x68]], unit(7, &[&[0x67, 1], &[0x68]]));
         check(&[&[0x67], &[0x7C, 0x85, 1], &[0x7C, 0x05, 2], &[0x7C, 0x45, 3]], unit(7, &[&[0x67], &[0x65, 1, 2, 3]]));
@@ -337,17 +196,17 @@ mod tests {
         d.push(1, true, &Bytes::from_static(&[0x67]), false);
         d.push(3, true, &Bytes::from_static(&[0x41]), true);
         d.push(4, true, &Bytes::from_static(&[0x67]), true);
-        assert_eq!(drain(&mut d), [unit(1, &[&[0x67]]), H264Depayloaded::Lost { timestamp: 3 }, unit(4, &[&[0x67]])]);
+        assert_eq!(drain(&mut d), [unit(1, &[&[0x67]]), Depayloaded::Lost { timestamp: 3 }, unit(4, &[&[0x67]])]);
     }
 
-    /// A slice, or for the first of a unit perhaps a sequence parameter set.
+    /// A slice, or for the first of a unit perhaps a sequence parameter set. No NAL unit holds a start code.
     fn nal(first: bool) -> impl Strategy<Value = Vec<u8>> {
         let header = if first {
             prop::sample::select(vec![0x67_u8, 0x41])
         } else {
             prop::sample::select(vec![0x41, 0x65, 0x06])
         };
-        (header, prop::collection::vec(any::<u8>(), 0..120)).prop_map(|(h, mut body)| {
+        (header, prop::collection::vec(1..=u8::MAX, 0..120)).prop_map(|(h, mut body)| {
             body.insert(0, h);
             body
         })
@@ -373,7 +232,7 @@ mod tests {
             let (mut gap, mut drops) = (false, drops.into_iter().cycle());
             let mut got = Vec::new();
             // A first unit that starts nowhere in particular cannot be known whole; begin with one that can.
-            let start: Vec<Vec<u8>> = vec![vec![0x67, 0]];
+            let start: Vec<Vec<u8>> = vec![vec![0x67, 1]];
             let units: Vec<_> = std::iter::once(start).chain(units).collect();
             for (timestamp, unit) in (0_u32..).zip(&units) {
                 let payloads = payloader.payload(unit.iter().map(Vec::as_slice));
@@ -392,7 +251,7 @@ mod tests {
             got.extend(drain(&mut d));
             let mut whole = 0;
             for g in got {
-                if let H264Depayloaded::Unit { timestamp, nals } = g
+                if let Depayloaded::Unit { timestamp, nals } = g
                     && timestamp != u32::MAX
                 {
                     let sent = &units[timestamp as usize];

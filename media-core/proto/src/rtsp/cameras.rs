@@ -5,7 +5,7 @@ use super::sdp::{Format, Presentation};
 
 /// What one camera's answer is read as: track by track.
 const CAMERAS: &[(&str, &[u8], &str)] = &[
-    ("anjvision", include_bytes!("../../testdata/cameras/anjvision.txt"), "(H265)"),
+    ("anjvision", include_bytes!("../../testdata/cameras/anjvision.txt"), "H265 1280x704"),
     ("anpviz", include_bytes!("../../testdata/cameras/anpviz.txt"), "H264 704x576, AAC 16000 1"),
     ("bunny", include_bytes!("../../testdata/cameras/bunny.txt"), "AAC 12000 2, H264 240x160"),
     (
@@ -13,7 +13,7 @@ const CAMERAS: &[(&str, &[u8], &str)] = &[
         include_bytes!("../../testdata/cameras/dahua_h264_aac_onvif.txt"),
         "H264 704x480, AAC 48000 1, (VND.ONVIF.METADATA)",
     ),
-    ("dahua, H.265", include_bytes!("../../testdata/cameras/dahua_h265_pcma.txt"), "(H265), G711 A 8000 1"),
+    ("dahua, H.265", include_bytes!("../../testdata/cameras/dahua_h265_pcma.txt"), "H265 704x480, G711 A 8000 1"),
     ("foscam", include_bytes!("../../testdata/cameras/foscam.txt"), "H264 1280x720, G711 Mu 8000 1"),
     ("geovision", include_bytes!("../../testdata/cameras/geovision.txt"), "H264 2688x1520, (VND.ONVIF.METADATA)"),
     ("gw, main", include_bytes!("../../testdata/cameras/gw_main.txt"), "H264 1920x1080, G711 Mu 8000 1"),
@@ -29,7 +29,7 @@ const CAMERAS: &[(&str, &[u8], &str)] = &[
         include_bytes!("../../testdata/cameras/reolink_control_first.txt"),
         "H264 2560x1440, AAC 16000 1",
     ),
-    ("tplink", include_bytes!("../../testdata/cameras/tplink.txt"), "(H265), G711 A 8000 1, (UNKNOWN)"),
+    ("tplink", include_bytes!("../../testdata/cameras/tplink.txt"), "H265 2560x1440, G711 A 8000 1, (UNKNOWN)"),
     ("ubiquiti", include_bytes!("../../testdata/cameras/ubiquiti.txt"), "AAC 48000 1, Opus 2, H264 1920x1080"),
     ("vstarcam", include_bytes!("../../testdata/cameras/vstarcam.txt"), "H264 1920x1080, G711 A 8000 1"),
 ];
@@ -44,6 +44,8 @@ fn shown(format: &Format) -> String {
     match format {
         Format::H264(Some(p)) => format!("H264 {}x{}", p.width(), p.height()),
         Format::H264(None) => "H264".into(),
+        Format::H265(Some(p)) => format!("H265 {}x{}", p.width(), p.height()),
+        Format::H265(None) => "H265".into(),
         Format::Aac(p, _) | Format::Latm(p) => format!("AAC {} {}", p.rate().hz(), p.channels()),
         Format::Opus(p) => format!("Opus {}", p.channels),
         Format::G711(p) => format!("G711 {:?} {} {}", p.law, p.rate.hz(), p.channels),

@@ -6,16 +6,16 @@
 //! At the beginning packets are held until each track has sent one and said what wall clock it stands for, so that the very first
 //! units are in step; a publisher that does not say goes by arrival after a moment, and slides into step when it does.
 
+use super::pictures::{Damaged, Pictures};
 use super::sdp::{Format, Media, Presentation};
 use crate::rtp::rtcp::{NtpTime, Rtcp};
 use crate::rtp::{
-    AacDepayloader, DecodeOrder, H264Depayloaded, H264Depayloader, LatmDepayloader, MpaDepayloader, Packet, Reception,
-    ReorderBuffer, SyncTimeline, TrackHandle, depayload_opus,
+    AacDepayloader, LatmDepayloader, MpaDepayloader, Packet, Reception, ReorderBuffer, SyncTimeline, TrackHandle,
+    depayload_opus,
 };
 use bytes::Bytes;
 use media::{
-    AccessUnit, ClockRate, CodecParams, G711Params, H264Entrance, MediaKind, MediaTime, MonoTime, Track, TrackId,
-    TrackSet, UnitKind,
+    AccessUnit, ClockRate, CodecParams, G711Params, MediaKind, MediaTime, MonoTime, Track, TrackId, TrackSet, UnitKind,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -89,13 +89,7 @@ struct TrackIn {
 
 #[derive(Debug)]
 enum Coding {
-    H264 {
-        depayloader: H264Depayloader,
-        entrance: Box<H264Entrance>,
-        order: DecodeOrder,
-        /// Nothing is passed on before a key picture, at the beginning and after every loss.
-        needs_key: bool,
-    },
+    Pictures(Box<Pictures>),
     Aac {
         depayloader: AacDepayloader,
         params: Arc<CodecParams>,
@@ -302,17 +296,8 @@ impl TrackIn {
             u32::try_from(samples.ticks()).unwrap_or(media::AacParams::FRAME)
         };
         let coding = match &media.format {
-            Format::H264(params) => {
-                let mut entrance = H264Entrance::new();
-                if let Some(params) = params {
-                    entrance.set_params(params);
-                }
-                // Many senders put parameter sets into the description alone, so nothing else shows that the first picture is whole.
-                let depayloader =
-                    if wait.is_zero() { H264Depayloader::from_the_beginning() } else { H264Depayloader::new() };
-                let order = DecodeOrder::new();
-                Coding::H264 { depayloader, entrance: Box::new(entrance), order, needs_key: true }
-            }
+            Format::H264(params) => Coding::Pictures(Box::new(Pictures::h264(params.as_ref(), wait.is_zero()))),
+            Format::H265(params) => Coding::Pictures(Box::new(Pictures::h265(params.as_ref(), wait.is_zero()))),
             Format::Aac(params, layout) => Coding::Aac {
                 depayloader: AacDepayloader::new(*layout),
                 step: step(params),
@@ -346,7 +331,7 @@ impl TrackIn {
     /// What is known of it; a picture's parameters may not be yet.
     fn track(&mut self) -> Option<Track> {
         let params = match &mut self.coding {
-            Coding::H264 { entrance, .. } => entrance.params()?,
+            Coding::Pictures(pictures) => pictures.params()?,
             Coding::Aac { params, .. } | Coding::Latm { params, .. } | Coding::Opus { params } => Arc::clone(params),
             Coding::G711 { params, .. } => Arc::clone(params),
             Coding::MpegAudio { params, .. } => Arc::clone(params.as_ref()?),
@@ -384,12 +369,9 @@ impl TrackIn {
             }
         };
         match &mut self.coding {
-            Coding::H264 { depayloader, entrance, order, needs_key } => {
-                depayloader.push(timestamp, marker, payload, gap);
-                while let Some(unit_or_loss) = depayloader.poll() {
-                    let picture = picture(unit_or_loss, entrance, order, needs_key, |timestamp| {
-                        timeline.time(handle, timestamp, arrived)
-                    });
+            Coding::Pictures(pictures) => {
+                pictures.push(timestamp, marker, payload, gap);
+                while let Some(picture) = pictures.poll(|timestamp| timeline.time(handle, timestamp, arrived)) {
                     match picture {
                         Ok(Some(picture)) => unit(AccessUnit { track: id, ..picture }),
                         Ok(None) => {}
@@ -428,50 +410,6 @@ impl TrackIn {
                 Err(_) => *errors += 1,
             },
         }
-        debug_assert!(self.kind == MediaKind::Video || !matches!(self.coding, Coding::H264 { .. }));
+        debug_assert!(self.kind == MediaKind::Video || !matches!(self.coding, Coding::Pictures(_)));
     }
-}
-
-/// A picture that cannot be shown.
-struct Damaged;
-
-fn picture(
-    depayloaded: H264Depayloaded,
-    entrance: &mut H264Entrance,
-    order: &mut DecodeOrder,
-    needs_key: &mut bool,
-    time: impl FnOnce(u32) -> Option<MediaTime>,
-) -> Result<Option<AccessUnit>, Damaged> {
-    let H264Depayloaded::Unit { timestamp, nals } = depayloaded else {
-        *needs_key = true;
-        return Err(Damaged);
-    };
-    let unit = match entrance.unit(nals.iter().map(|n| &n[..])) {
-        Ok(Some(unit)) => unit,
-        Ok(None) => return Ok(None),
-        Err(_) => {
-            *needs_key = true;
-            return Err(Damaged);
-        }
-    };
-    if unit.kind == UnitKind::Key {
-        *needs_key = false;
-    }
-    let Some(pts) = time(timestamp).filter(|_| !*needs_key) else { return Ok(None) };
-    let depth = match &*unit.params {
-        CodecParams::H264(params) => params.reorder(),
-        _ => 0,
-    };
-    let dts = order.dts(pts, depth);
-    Ok(Some(AccessUnit {
-        track: TrackId(0),
-        dts,
-        // A sender whose times step back is decoded on, and shows nothing before it is decoded.
-        pts: if pts < dts { dts } else { pts },
-        duration: None,
-        kind: unit.kind,
-        captured: None,
-        params: unit.params,
-        payload: unit.payload,
-    }))
 }

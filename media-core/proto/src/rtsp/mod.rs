@@ -15,6 +15,7 @@ mod egress;
 #[doc(hidden)]
 pub mod fuzz;
 mod ingest;
+mod pictures;
 mod sdp;
 mod server;
 mod target;

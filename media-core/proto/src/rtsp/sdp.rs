@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use media::{
-    AacParams, AnnexB, ClockRate, CodecParams, G711Law, G711Params, H264Params, MediaKind, NalKind, OpusParams,
-    TrackSet,
+    AacParams, AnnexB, ClockRate, CodecParams, G711Law, G711Params, H264Params, H265NalKind, H265Params, MediaKind,
+    NalKind, OpusParams, TrackSet,
 };
 use sdp_types::{Attribute, Connection, Origin, Session, Time};
 use std::fmt::Write;
@@ -40,6 +40,8 @@ pub enum SdpError {
 pub enum Format {
     /// RFC 6184, with the parameter sets where the description has them.
     H264(Option<H264Params>),
+    /// RFC 7798, with the parameter sets where the description has them. From senders; nobody is sent it yet.
+    H265(Option<H265Params>),
     /// RFC 3640.
     Aac(AacParams, AacLayout),
     /// RFC 6416.
@@ -90,7 +92,7 @@ impl Presentation {
             };
             // A publisher's own clock may be anything (FLV: 1 kHz); RTP's is the codec's.
             let clock = match &format {
-                Format::H264(_) | Format::MpegAudio => ClockRate::VIDEO,
+                Format::H264(_) | Format::H265(_) | Format::MpegAudio => ClockRate::VIDEO,
                 Format::Aac(params, _) | Format::Latm(params) => params.rate(),
                 Format::Opus(_) => ClockRate::AUDIO_48K,
                 Format::G711(params) => params.rate,
@@ -164,6 +166,9 @@ impl Media {
             Format::H264(params) => {
                 (format!("H264/{clock}"), params.as_ref().map_or_else(String::new, h264_parameters))
             }
+            Format::H265(params) => {
+                (format!("H265/{clock}"), params.as_ref().map_or_else(String::new, h265_parameters))
+            }
             Format::Aac(params, layout) => {
                 (format!("mpeg4-generic/{clock}/{}", params.channels()), aac_parameters(params, *layout))
             }
@@ -222,6 +227,7 @@ impl Media {
         let channels = parts.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0).unwrap_or(1);
         let format = match (kind, name.as_str()) {
             (Some(MediaKind::Video), "H264") => h264(&parameters),
+            (Some(MediaKind::Video), "H265") => h265(&parameters),
             (Some(MediaKind::Audio), "MPEG4-GENERIC") => aac(&parameters, clock, channels),
             (Some(MediaKind::Audio), "MP4A-LATM") => latm(&parameters),
             (Some(MediaKind::Audio), "OPUS") => opus(&parameters, channels),
@@ -296,9 +302,6 @@ fn with_our_origin(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Of a byte stream (ITU-T H.264 annex B).
-const START_CODE: &[u8] = &[0, 0, 1];
-
 const OUR_ORIGIN: &[u8] = b"o=- 0 0 IN IP4 0.0.0.0\r\n";
 
 fn h264(parameters: &Parameters) -> Format {
@@ -306,16 +309,40 @@ fn h264(parameters: &Parameters) -> Format {
     if parameters.number("packetization-mode") == Some(2) {
         return Format::Other("H264 in interleaved mode".into());
     }
-    let sets = parameters.get("sprop-parameter-sets").unwrap_or_default();
-    let sets = sets.split(',').filter_map(|set| STANDARD.decode(set.trim()).ok());
-    // Some cameras (GW Security) leave the start code of the next unit behind each.
-    let sets: Vec<Bytes> =
-        sets.filter_map(|set| AnnexB::new(&[START_CODE, &set].concat()).next().map(Bytes::copy_from_slice)).collect();
+    let sets = parameter_sets(parameters, "sprop-parameter-sets");
     let of = |kind| sets.iter().filter(move |set| NalKind::of(set) == kind).cloned();
     let (sps, pps) = (of(NalKind::Sps).next(), of(NalKind::Pps).collect::<Vec<_>>());
     // Broken sets are as good as none: those in the stream count.
     let params = sps.filter(|_| !pps.is_empty()).and_then(|sps| H264Params::new(sps, pps).ok());
     Format::H264(params)
+}
+
+/// NAL units in base 64, separated by commas (RFC 6184 §8.2.1, RFC 7798 §7.1).
+fn parameter_sets(parameters: &Parameters, name: &str) -> Vec<Bytes> {
+    let sets = parameters.get(name).unwrap_or_default();
+    let sets = sets.split(',').filter_map(|set| STANDARD.decode(set.trim()).ok());
+    // Some cameras (GW Security) leave the start code of the next unit behind each.
+    sets.filter_map(|set| AnnexB::behind_a_start_code(&set).next().map(Bytes::copy_from_slice)).collect()
+}
+
+fn h265(parameters: &Parameters) -> Format {
+    // Decoding order numbers in each packet; no encoder for live use has them.
+    if parameters.number("sprop-max-don-diff").is_some_and(|most| most > 0) {
+        return Format::Other("H265 in another order than that of decoding".into());
+    }
+    let first = |name| parameter_sets(parameters, name).into_iter().next();
+    let pps = parameter_sets(parameters, "sprop-pps");
+    let sps = first("sprop-sps").filter(|_| !pps.is_empty());
+    Format::H265(sps.and_then(|sps| H265Params::new(first("sprop-vps"), sps, pps).ok()))
+}
+
+fn h265_parameters(params: &H265Params) -> String {
+    let of = |kind: H265NalKind| {
+        let sets = params.sets().filter(move |set| H265NalKind::of(set) == kind).map(|set| STANDARD.encode(set));
+        sets.collect::<Vec<_>>().join(",")
+    };
+    let (vps, sps, pps) = (of(H265NalKind::Vps), of(H265NalKind::Sps), of(H265NalKind::Pps));
+    format!("sprop-vps={vps}; sprop-sps={sps}; sprop-pps={pps}")
 }
 
 fn h264_parameters(params: &H264Params) -> String {
@@ -429,6 +456,7 @@ mod tests {
             let got = Presentation::parse(text.as_bytes()).unwrap();
             let name = match &got.media[0].format {
                 Format::H264(params) => format!("h264 {}", params.is_some()),
+                Format::H265(params) => format!("h265 {}", params.is_some()),
                 Format::Aac(params, layout) => {
                     format!("aac {} {} {}", params.rate().hz(), params.channels(), layout.size)
                 }
@@ -461,7 +489,7 @@ mod tests {
         check("m=audio 0 RTP/AVP 97\na=rtpmap:97 pcmu/16000/2\n", "g711 Mu 16000 2");
         check("m=audio 0 RTP/AVP 14\n", "mpa");
         check("m=audio 0 RTP/AVP 9\n", "G722");
-        check("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", "H265");
+        check("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", "h265 false");
         check("m=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n", "VND.ONVIF.METADATA");
         check("m=video 0 RTP/AVP x\n", "UNKNOWN");
     }

@@ -9,7 +9,7 @@ use media::{
 };
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{
-    H264Depayloaded, H264Depayloader, Packet, ReorderBuffer, ReorderStats, SyncTimeline, TrackHandle, depayload_opus,
+    Depayloaded, H264Depayloader, Packet, ReorderBuffer, ReorderStats, SyncTimeline, TrackHandle, depayload_opus,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl Ingest {
                 let header = packet.header;
                 video.depayloader.push(header.timestamp, header.marker, &packet.payload, ordered.gap);
                 while let Some(unit) = video.depayloader.poll() {
-                    self.stats.damaged_units += u64::from(matches!(unit, H264Depayloaded::Lost { .. }));
+                    self.stats.damaged_units += u64::from(matches!(unit, Depayloaded::Lost { .. }));
                     self.ready.extend(video.unit(unit, arrived, &mut self.timeline));
                 }
             }
@@ -165,8 +165,8 @@ impl Ingest {
 
 impl Video {
     /// `None`: nothing that can be shown.
-    fn unit(&mut self, unit: H264Depayloaded, arrived: MonoTime, timeline: &mut SyncTimeline) -> Option<AccessUnit> {
-        let H264Depayloaded::Unit { timestamp, nals } = unit else {
+    fn unit(&mut self, unit: Depayloaded, arrived: MonoTime, timeline: &mut SyncTimeline) -> Option<AccessUnit> {
+        let Depayloaded::Unit { timestamp, nals } = unit else {
             self.needs_key = true;
             return None;
         };

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use device::synthetic::find_bursts;
-use e2e::content::{Content, LIP_SYNC, whole};
+use e2e::content::{Content, LIP_SYNC, judge, whole};
 use e2e::enhanced_rtmp;
 use e2e::ffmpeg::{ffmpeg, probe, pull, pull_rtsp};
 use e2e::http::request;
@@ -282,7 +282,7 @@ fn a_slow_destination_loses_whole_gops() -> Result<()> {
         command.args(["-rtsp_flags", "listen", "-i", &format!("rtsp://{address}/x"), "-t", seconds]);
         Program::start(name, &dir, command.args(["-copyts", "-c", "copy"]).arg(place(name)))
     };
-    let (mut stalled, mut other) = (server("slow", &slow, "16")?, server("quick", &quick, "8")?);
+    let (mut stalled, mut other) = (server("slow", &slow, "24")?, server("quick", &quick, "14")?);
     let relay = pushing(&dir, &[format!("rtsp://{slow}/x"), format!("rtsp://{quick}/x")])?;
     // Large pictures, so that some seconds do not fit into the sockets.
     let phone = Phone { size: (1280, 720), ..Phone::default() };
@@ -297,14 +297,17 @@ fn a_slow_destination_loses_whole_gops() -> Result<()> {
         Ok::<_, anyhow::Error>(push["outboundBytes"].as_u64().unwrap_or(0))
     };
     let before = sent(&quick)?;
-    push_until(&relay, &format!("rtsp://{quick}"), |p| p["outboundBytes"].as_u64() > Some(before + 600_000))?;
+    push_until(&relay, &format!("rtsp://{quick}"), |p| p["outboundBytes"].as_u64() > Some(before + 1_200_000))?;
+    let push = push_until(&relay, &format!("rtsp://{slow}"), |_| true)?;
+    assert_eq!((&push["state"], &push["failures"]), (&"running".into(), &0.into()), "{push}");
     stalled.signal("CONT")?;
     other.succeed(Duration::from_secs(40))?;
     stalled.succeed(Duration::from_secs(60))?;
-    whole(&place("quick"), ("h264", "aac"), 5)?;
+    whole(&place("quick"), ("h264", "aac"), 9)?;
     let content = Content::read(&place("slow"))?;
     content.dts_rises()?;
     content.in_sync(3, LIP_SYNC)?;
+    ensure!(content.clock_runs(1).is_err(), "the stall was long enough for something to be lost");
     ensure!(content.readable() > 0.99, "no half GOP: {} of the pictures are whole", content.readable());
     relay.stop()
 }
@@ -339,6 +342,31 @@ fn h265_where_the_server_takes_it() -> Result<()> {
     let sound = dir.join("sound.flv");
     pull("sound", &dir, &format!("rtmp://{address}/live/key"), 3.0, &sound)?.succeed(Duration::from_secs(40))?;
     ensure!(probe(&sound)?["streams"].as_array().is_some_and(|all| all.iter().all(|s| s["codec_name"] == "aac")));
+    relay.stop()?;
+    other.stop()
+}
+
+/// WebRTC shows pictures as they come, so those with B-frames go out in the order of their showing.
+#[test]
+fn b_pictures_by_whip() -> Result<()> {
+    let dir = output_dir("push_b_pictures_by_whip")?;
+    let far = dir.join("far");
+    std::fs::create_dir_all(&far)?;
+    let other = Relay::start(&far, EVERYTHING)?;
+    let relay = pushing(&dir, &[format!("http://{}/copy/whip", other.address("webrtc")?)])?;
+    let coding = ["-tune", "fastdecode", "-profile:v", "main", "-bf", "3", "-x264-params", "b-pyramid=normal"];
+    let url = relay.rtsp("live")?;
+    let _patient = Patient::push_rtsp("patient", &dir, &url, "tcp", &Phone::default(), &coding)?;
+    other.path_ready("copy")?;
+    let file = dir.join("copy.flv");
+    pull("reader", &dir, &other.rtmp("copy")?, 9.0, &file)?.succeed(Duration::from_secs(40))?;
+    // The rendition begins with a GOP of the past and makes it up; its pictures come into step with the sound meanwhile.
+    judge(&file, ("h264", "aac"), |content| {
+        let offsets = content.offsets();
+        ensure!(offsets.len() >= 7 && offsets.iter().skip(4).all(|o| o.abs() <= LIP_SYNC), "out of step: {offsets:?}");
+        Ok(())
+    })?;
+    assert_eq!(Content::read(&file)?.field("video", "has_b_frames"), 0);
     relay.stop()?;
     other.stop()
 }

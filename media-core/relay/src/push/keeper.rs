@@ -7,7 +7,7 @@ use super::registry::{Listed, PushPhase};
 use super::{PushError, rtmp, rtsp, whip};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::listen::{Listener, Listening, Sound};
+use crate::listen::{Listener, Listening, Sound, Takes};
 use crate::rtsp::known_tracks;
 use hub::{PathName, ReaderInfo, Start};
 use media::{MonoTime, TrackSet};
@@ -113,7 +113,7 @@ impl Pushing {
                 rtsp::push(url, trust, listener, &tracks, &attempt).await
             }
             To::Whip(target) => {
-                let Some((mut listener, _)) = self.described(Sound::Opus, &attempt).await? else { return Ok(()) };
+                let Some((mut listener, _)) = self.described(whip::takes(), &attempt).await? else { return Ok(()) };
                 // The tracks are told again, to whom they are for.
                 listener.restart();
                 whip::push(target, listener, &attempt).await
@@ -124,19 +124,19 @@ impl Pushing {
     /// A listener and the tracks of the path, for protocols that describe them once; `None` where the attempt is stopped.
     async fn described(
         &self,
-        sound: Sound,
+        takes: impl Into<Takes> + Send,
         attempt: &Attempt<'_>,
     ) -> Result<Option<(Listener, Arc<TrackSet>)>, PushError> {
-        let mut listener = self.listen(sound).await?;
+        let mut listener = self.listen(takes).await?;
         let known = known_tracks(&mut listener, self.listening.hub(), &self.path, self.clock);
         let Some(tracks) = attempt.stop.run_until_cancelled(known).await else { return Ok(None) };
         let tracks = tracks?;
         Ok(Some((listener, tracks)))
     }
 
-    async fn listen(&self, sound: Sound) -> Result<Listener, PushError> {
+    async fn listen(&self, takes: impl Into<Takes> + Send) -> Result<Listener, PushError> {
         let info = ReaderInfo { kind: self.destination.kind(), id: self.listed.id.clone() };
-        Ok(self.listening.open(&self.path, sound, info, Start::Soonest).await?)
+        Ok(self.listening.open(&self.path, takes, info, Start::Soonest).await?)
     }
 }
 

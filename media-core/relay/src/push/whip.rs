@@ -4,9 +4,14 @@
 
 use super::PushError;
 use super::keeper::Attempt;
-use crate::listen::Listener;
+use crate::listen::{Listener, Sound, Takes};
 use crate::webrtc::client::{ClientState, ClientStatus, WhipClient, WhipTarget};
 use tokio::sync::watch;
+
+/// What WebRTC carries: pictures in the order of their showing, sound as Opus.
+pub(super) fn takes() -> Takes {
+    Takes { reordered: false, ..Sound::Opus.into() }
+}
 
 /// Publishes what `listener` gives at `target`.
 pub(super) async fn push(target: &WhipTarget, mut listener: Listener, attempt: &Attempt<'_>) -> Result<(), PushError> {

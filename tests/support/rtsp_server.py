@@ -1,6 +1,6 @@
 """An RTSP server of another stack (GStreamer's), for the relay to pull from.
 
-Usage: rtsp_server.py PIPELINE [--transport tcp|udp] [--user NAME --password WORD]
+Usage: rtsp_server.py PIPELINE [--port N] [--transport tcp|udp] [--user NAME --password WORD]
 
 Serves PIPELINE, whose payloaders are called pay0, pay1, …, at /cam, to all who ask from one run of it. Digest, where a user is
 given. Prints the port it listens on.
@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("pipeline")
     parser.add_argument("--transport", choices=TRANSPORTS)
+    parser.add_argument("--port", default="0")
     parser.add_argument("--user")
     parser.add_argument("--password")
     arguments = parser.parse_args()
@@ -29,7 +30,7 @@ def main() -> None:
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(f"( {arguments.pipeline} )")
     factory.set_shared(True)

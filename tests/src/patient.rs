@@ -115,6 +115,16 @@ impl Patient {
         })
     }
 
+    /// Pushes to `url` by SRT, as MPEG-TS. `options` come last, and so win.
+    ///
+    /// # Errors
+    /// Where ffmpeg or the pipes cannot be had.
+    pub fn push_srt(name: &str, dir: &Path, url: &str, phone: &Phone, options: &[&str]) -> Result<Self> {
+        Self::send(name, dir, phone, |command| {
+            command.args(options).args(["-flush_packets", "1", "-f", "mpegts", url]);
+        })
+    }
+
     fn send(name: &str, dir: &Path, phone: &Phone, to: impl FnOnce(&mut Command)) -> Result<Self> {
         let pipes = vec![fifo(dir, &format!("{name}.yuv"))?, fifo(dir, &format!("{name}.pcm"))?];
         let (size, fps, gop) = (format!("{}x{}", phone.size.0, phone.size.1), FPS.to_string(), phone.gop.to_string());

@@ -21,7 +21,7 @@ pub struct Relay {
 
 /// Every server on a free loopback port, every path allowed.
 pub const EVERYTHING: &str = "rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nwebrtcAddress: 127.0.0.1:0\n\
-    rtspAddress: 127.0.0.1:0\nrtpAddress: 127.0.0.1:0\nwebrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\napiAddress: 127.0.0.1:0\nmetrics: yes\nmetricsAddress: 127.0.0.1:0\n\
+    rtspAddress: 127.0.0.1:0\nrtpAddress: 127.0.0.1:0\nsrtAddress: 127.0.0.1:0\nwebrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\napiAddress: 127.0.0.1:0\nmetrics: yes\nmetricsAddress: 127.0.0.1:0\n\
     logLevel: debug\npaths: {all_others: }\n";
 
 /// The program, as the test runner built it or as cargo leaves it.
@@ -96,6 +96,14 @@ impl Relay {
     /// Where RTSP does not run.
     pub fn rtsp(&self, path: &str) -> Result<String> {
         Ok(format!("rtsp://{}/{path}", self.address("rtsp")?))
+    }
+
+    /// `srt://HOST:PORT?streamid=ID`.
+    ///
+    /// # Errors
+    /// Where SRT does not run.
+    pub fn srt(&self, stream_id: &str) -> Result<String> {
+        Ok(format!("srt://{}?streamid={stream_id}", self.address("srt")?))
     }
 
     /// `http://HOST:PORT/path` on the port of HLS and HTTP-FLV.

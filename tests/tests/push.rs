@@ -187,6 +187,35 @@ fn by_rtsp_to_ffmpeg() -> Result<()> {
     relay.stop()
 }
 
+/// To libsrt, which decrypts it and writes what it got.
+#[test]
+fn by_srt_with_a_passphrase() -> Result<()> {
+    let dir = output_dir("push_by_srt_with_a_passphrase")?;
+    let server = format!("srt://{}", free_address()?);
+    let wrong = format!("{server}?streamid=publish:studio&passphrase=wrong-wrong");
+    let right = format!("{server}?streamid=publish:studio&passphrase=right-right&pbkeylen=32");
+    let relay = pushing(&dir, std::slice::from_ref(&wrong))?;
+    let file = dir.join("received.ts");
+    let mut command = ffmpeg();
+    let listening = format!("{server}?mode=listener&passphrase=right-right");
+    command.args(["-i", &listening, "-t", "6", "-c", "copy"]);
+    let mut listener = Program::start("listener", &dir, command.arg(&file))?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("live")?, &Phone::default())?;
+    let refused = push_until(&relay, &server, |p| p["error"].as_str().is_some_and(|e| e.contains("wrong passphrase")))?;
+    ensure!(!refused.to_string().contains("wrong-wrong"), "{refused}");
+    relay.stop()?;
+    let relay = pushing(&dir, std::slice::from_ref(&right))?;
+    let _again = Patient::push("again", &dir, &relay.rtmp("live")?, &Phone::default())?;
+    push_until(&relay, &server, |p| p["state"] == "running" && p["outboundBytes"].as_u64() > Some(100_000))?;
+    let path = relay.path_ready("live")?;
+    ensure!(path["readers"].as_array().is_some_and(|all| all.iter().any(|r| r["type"] == "srtPush")), "{path}");
+    listener.succeed(Duration::from_secs(40))?;
+    whole(&file, ("h264", "aac"), 3)?;
+    // ffmpeg is gone, and that is noticed.
+    push_until(&relay, &server, |p| p["state"] == "failed")?;
+    relay.stop()
+}
+
 /// To another relay, in TLS and with a password; Opus goes as it is.
 #[test]
 fn by_rtsps_with_a_password() -> Result<()> {

@@ -194,7 +194,7 @@ fn a_port_that_is_taken() -> Result<()> {
     let dir = output_dir("rtmp_a_port_that_is_taken")?;
     let relay = Relay::start(&dir, EVERYTHING)?;
     let taken = relay.address("rtmp")?;
-    let config = format!("rtmpAddress: {taken}\nrtsp: no\nhls: no\nwebrtc: no\n");
+    let config = format!("rtmpAddress: {taken}\nrtsp: no\nsrt: no\nhls: no\nwebrtc: no\n");
     let second = dir.join("second");
     std::fs::create_dir_all(&second)?;
     let error = Relay::start(&second, &config).unwrap_err().to_string();

@@ -51,7 +51,7 @@ fn says(app: &App, words: &str, limit: Duration) -> Result<()> {
 /// Nothing but WHIP, at `address`.
 fn whip_alone(dir: &Path, address: SocketAddr) -> Result<Relay> {
     let config = format!(
-        "rtmp: no\nrtsp: no\nhls: no\nwebrtcAddress: {address}\nwebrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\n\
+        "rtmp: no\nrtsp: no\nsrt: no\nhls: no\nwebrtcAddress: {address}\nwebrtcLocalUDPAddress: 127.0.0.1:0\napi: yes\n\
          apiAddress: 127.0.0.1:0\npaths: {{all_others: }}\n"
     );
     Relay::start(dir, &config)
@@ -110,7 +110,7 @@ fn another_machine_is_the_server() -> Result<()> {
     let far = Namespace::new()?;
     let host = far.far();
     let config = format!(
-        "rtmpAddress: {host}:1935\nrtsp: no\nhls: no\nwebrtcAddress: {host}:8889\nwebrtcLocalUDPAddress: {host}:8189\n\
+        "rtmpAddress: {host}:1935\nrtsp: no\nsrt: no\nhls: no\nwebrtcAddress: {host}:8889\nwebrtcLocalUDPAddress: {host}:8189\n\
          api: yes\napiAddress: {host}:9997\nlogLevel: debug\npaths: {{all_others: }}\n"
     );
     let relay = Relay::start_in(&dir, &config, &far)?;

@@ -304,6 +304,26 @@ fn mpegts_by_udp() -> Result<()> {
 }
 
 #[test]
+fn srt_with_a_passphrase() -> Result<()> {
+    let dir = output_dir("source_srt_with_a_passphrase")?;
+    let server = format!("srt://127.0.0.1:{}", free_udp_port()?);
+    let source = |passphrase: &str| format!("source: \"{server}?streamid=any&passphrase={passphrase}\"");
+    let relay = relay(&dir, &format!("{{cam: {{{}}}, other: {{{}}}}}", source("right-right"), source("wrong-wrong")))?;
+    // libsrt waits for the one caller that knows it.
+    let url = format!("{server}?mode=listener&passphrase=right-right&pbkeylen=32");
+    let _patient = Patient::push_srt("patient", &dir, &url, &Phone::default(), &[])?;
+    assert_eq!(relay.path_ready("cam")?["source"]["type"], "srtSource");
+    let file = dir.join("rtmp.flv");
+    pull("rtmp", &dir, &relay.rtmp("cam")?, 5.0, &file)?.succeed(Duration::from_secs(40))?;
+    whole(&file, ("h264", "aac"), 3)?;
+    ensure!(
+        relay.paths()?.iter().all(|path| path["name"] != "other" || path["ready"] == false),
+        "a wrong passphrase fetches nothing"
+    );
+    relay.stop()
+}
+
+#[test]
 fn mpegts_by_multicast() -> Result<()> {
     let port = free_udp_port()?;
     let to = format!("udp://239.255.77.7:{port}?pkt_size=1316&localaddr=127.0.0.1");

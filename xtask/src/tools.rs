@@ -110,6 +110,7 @@ const PACKAGES: &[Package] = &[
     package("python3-gi", Need::EndToEnd, "that server's language"),
     package("libnginx-mod-rtmp", Need::EndToEnd, "its RTMP, to pull from and to measure by"),
     unless("openssl", Need::EndToEnd, "certificates for servers that are pulled from", Unless::Program("openssl")),
+    unless("srt-tools", Need::EndToEnd, "a stranger that speaks SRT", Unless::Program("srt-live-transmit")),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];
 

@@ -21,7 +21,7 @@ fn main() {
     let config = folder.path().join("relay.yml");
     std::fs::write(
         &config,
-        "rtmpAddress: 127.0.0.1:0\nrtsp: no\nhls: no\nwebrtc: no\nlogLevel: error\npaths: {all_others: }\n",
+        "rtmpAddress: 127.0.0.1:0\nrtsp: no\nsrt: no\nhls: no\nwebrtc: no\nlogLevel: error\npaths: {all_others: }\n",
     )
     .unwrap();
     let mut relay = Ended(

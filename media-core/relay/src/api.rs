@@ -6,6 +6,7 @@
 mod clients;
 mod pushes;
 mod rtsp;
+mod srt;
 
 use crate::clock::Clock;
 use crate::hls::HlsState;
@@ -13,6 +14,7 @@ use crate::metrics::{Report, RtspReport};
 use crate::push::Pushes;
 use crate::rtmp::RtmpConns;
 use crate::rtsp::RtspLists;
+use crate::srt::SrtConns;
 use crate::webrtc::WebRtcState;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -35,6 +37,7 @@ pub(crate) struct Api {
     pub(crate) rtmps: Option<RtmpConns>,
     pub(crate) rtsp: Option<RtspLists>,
     pub(crate) rtsps: Option<RtspLists>,
+    pub(crate) srt: Option<SrtConns>,
     pub(crate) webrtc: Option<WebRtcState>,
     pub(crate) hls: Option<HlsState>,
     /// Paths that are fetched, and what kind of source feeds them.
@@ -52,6 +55,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(clients::router())
         .merge(rtsp::router())
         .merge(pushes::router())
+        .merge(srt::router())
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "not found") })
         .with_state(api)
 }
@@ -68,6 +72,7 @@ async fn metrics(State(api): State<Api>) -> Response {
         rtmps: api.rtmps.as_ref().map(RtmpConns::list).unwrap_or_default(),
         rtsp: RtspReport::of(api.rtsp.as_ref()),
         rtsps: RtspReport::of(api.rtsps.as_ref()),
+        srt: api.srt.as_ref().map(SrtConns::list).unwrap_or_default(),
         webrtc: api.webrtc.as_ref().map(WebRtcState::sessions).unwrap_or_default(),
         hls: api.hls.as_ref().map(HlsState::muxers).unwrap_or_default(),
         pushes: api.pushes.list(),

@@ -3,6 +3,7 @@
 //!
 //! Not here: protocols' own text and bytes (`proto`, `container`, `hub`), WebRTC (`webrtc::fuzz`).
 
+pub use crate::srt::fuzz::*;
 pub use crate::webrtc::fuzz::*;
 
 use crate::access::Action;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
-/// Media relay: RTMP and WebRTC in; RTMP, HTTP-FLV and HLS out; sound in the codec each listener can play.
+/// Media relay: RTMP, RTSP, SRT and WebRTC in and out; HTTP-FLV and HLS out; sound in the codec each listener can play.
 #[derive(Debug, Parser)]
 #[command(name = "visavis-relay", version)]
 struct Args {
@@ -25,10 +25,10 @@ struct Args {
     ready_json: bool,
 }
 
-/// The WebRTC stack warns of every stray datagram of a peer that has just gone, TLS of clients that name an address instead of a host;
-/// `RUST_LOG` brings it back. A directive's target
-/// is a prefix, so this is `rtc_ice`, `rtc_dtls` and the others too.
-const QUIET: &str = "rtc=error,rustls=error";
+/// The WebRTC stack warns of every stray datagram of a peer that has just gone, SRT's of what it does not know, TLS of clients that name an
+/// address instead of a host; `RUST_LOG` brings it back. A directive's target is a prefix, so this is `rtc_ice`, `rtc_dtls` and the others
+/// too.
+const QUIET: &str = "rtc=error,srt_protocol=error,rustls=error";
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -99,6 +99,7 @@ fn announce(bound: Bound) {
         "rtsps": text(bound.rtsps),
         "rtspUdp": bound.rtsp_udp.map(|(rtp, _)| rtp),
         "hls": text(bound.hls),
+        "srt": text(bound.srt),
         "webrtc": text(bound.webrtc),
         "webrtcUdp": bound.webrtc_udp,
         "api": text(bound.api),

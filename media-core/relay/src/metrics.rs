@@ -7,6 +7,7 @@ use crate::hls::MuxerState;
 use crate::push::PushState;
 use crate::rtmp::{ConnState, RtmpConn};
 use crate::rtsp::{RtspConn, RtspLists, RtspSession, SessionStats};
+use crate::srt::{LinkStats, SrtConn};
 use crate::webrtc::{SessionInfo, SessionRole};
 use hub::PathState;
 use std::fmt::Write;
@@ -19,6 +20,7 @@ pub(crate) struct Report {
     pub(crate) rtmps: Vec<RtmpConn>,
     pub(crate) rtsp: RtspReport,
     pub(crate) rtsps: RtspReport,
+    pub(crate) srt: Vec<SrtConn>,
     pub(crate) webrtc: Vec<SessionInfo>,
     pub(crate) hls: Vec<MuxerState>,
     pub(crate) pushes: Vec<PushState>,
@@ -60,10 +62,19 @@ impl Report {
         rtmp(&mut page, "rtmps", &self.rtmps);
         self.rtsp.families(&mut page, "rtsp");
         self.rtsps.families(&mut page, "rtsps");
+        self.srt(&mut page);
         self.webrtc(&mut page);
         self.hls(&mut page);
         self.pushes(&mut page);
         page.0
+    }
+
+    fn srt(&self, page: &mut Page) {
+        let conns = &self.srt;
+        page.family("srt_conns", "gauge", "SRT connections.", conns.iter().map(|c| (srt_labels(c), 1)));
+        for (name, kind, help, of) in SRT_CONNS {
+            page.family(name, kind, help, conns.iter().map(|c| (srt_labels(c), of(&c.stats))));
+        }
     }
 
     fn webrtc(&self, page: &mut Page) {
@@ -215,6 +226,43 @@ const RTSP_SESSIONS: [SessionFamily; 10] = [
     ("outbound_rtcp_packets", "counter", "RTCP packets sent.", |s| s.outbound_reports),
 ];
 
+type LinkFamily = (&'static str, &'static str, &'static str, fn(&LinkStats) -> u64);
+
+/// What is counted of each SRT connection.
+const SRT_CONNS: [LinkFamily; 18] = [
+    ("srt_conns_packets_sent", "counter", "Data packets sent.", |s| s.packets_sent),
+    ("srt_conns_packets_received", "counter", "Data packets received.", |s| s.packets_received),
+    ("srt_conns_packets_sent_unique", "counter", "Data packets sent once.", |s| s.packets_sent_unique),
+    ("srt_conns_packets_received_unique", "counter", "Data packets received once.", |s| s.packets_received_unique),
+    ("srt_conns_packets_send_loss", "counter", "Data packets reported missing.", |s| s.packets_send_loss),
+    ("srt_conns_packets_retrans", "counter", "Data packets sent again.", |s| s.packets_retransmitted),
+    ("srt_conns_packets_received_retrans", "counter", "Received again.", |s| s.packets_received_retransmitted),
+    ("srt_conns_packets_sent_ack", "counter", "Acknowledgements sent.", |s| s.packets_sent_ack),
+    ("srt_conns_packets_received_ack", "counter", "Acknowledgements received.", |s| s.packets_received_ack),
+    ("srt_conns_packets_sent_nak", "counter", "Loss reports sent.", |s| s.packets_sent_nak),
+    ("srt_conns_packets_received_nak", "counter", "Loss reports received.", |s| s.packets_received_nak),
+    ("srt_conns_packets_send_drop", "counter", "Data packets not sent in time.", |s| s.packets_send_drop),
+    ("srt_conns_packets_received_drop", "counter", "Data packets not received in time.", |s| s.packets_received_drop),
+    ("srt_conns_packets_received_undecrypt", "counter", "Not decrypted.", |s| s.packets_received_undecrypted),
+    ("srt_conns_bytes_sent", "counter", "Bytes of data packets sent.", |s| s.bytes_sent),
+    ("srt_conns_bytes_received", "counter", "Bytes of data packets received.", |s| s.bytes_received),
+    ("srt_conns_packets_send_buf", "gauge", "Data packets not acknowledged yet.", |s| s.packets_send_buffer),
+    ("srt_conns_ms_rtt", "gauge", "Milliseconds to the peer and back.", |s| millis(s.round_trip)),
+];
+
+fn millis(span: Option<std::time::Duration>) -> u64 {
+    span.map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn srt_labels(conn: &SrtConn) -> Labels {
+    vec![
+        ("id", conn.id.clone()),
+        ("path", conn.path.clone()),
+        ("remoteAddr", conn.remote.to_string()),
+        ("state", state_name(conn.state).into()),
+    ]
+}
+
 fn rtsp_labels(session: &RtspSession) -> Labels {
     vec![
         ("id", session.id.clone()),
@@ -298,6 +346,8 @@ mod tests {
             "rtsp_conns",
             "rtsps_sessions",
             "rtsp_sessions_inbound_bytes",
+            "srt_conns",
+            "srt_conns_ms_rtt",
             "webrtc_sessions",
             "webrtc_sessions_outbound_bytes",
             "hls_muxers",

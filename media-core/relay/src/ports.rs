@@ -54,13 +54,14 @@ pub(crate) fn explain_udp(setting: &'static str, address: SocketAddr, error: io:
 }
 
 /// "All interfaces" is unspecified IPv6, which takes IPv4 along; a machine without IPv6 gets IPv4 alone.
-fn no_ipv6(address: SocketAddr, error: &io::Error) -> bool {
+pub(crate) fn no_ipv6(address: SocketAddr, error: &io::Error) -> bool {
     address.is_ipv6()
         && address.ip().is_unspecified()
         && !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
-fn ipv4(address: SocketAddr) -> SocketAddr {
+/// All interfaces of IPv4 alone.
+pub(crate) fn ipv4(address: SocketAddr) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], address.port()))
 }
 

@@ -14,7 +14,9 @@ use crate::push::{Destination, Push, Pushes};
 use crate::rtmp::{RtmpConn, RtmpConns, RtmpServer};
 use crate::rtsp::{RtspConfig, RtspLists, RtspServer, bind_pair};
 use crate::source::{self, SourceConfig};
+use crate::srt::{SrtConfig, SrtConns, SrtServer};
 use crate::tls::{Acceptor, TlsError, TlsFiles};
+use crate::udp;
 use crate::webrtc::{self, WebRtcConfig, WebRtcState};
 use axum::Router;
 use axum::extract::Request;
@@ -42,6 +44,8 @@ pub struct RelayConfig {
     pub rtsps: Option<(SocketAddr, RtspConfig, TlsFiles)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<(SocketAddr, HlsConfig)>,
+    /// SRT, and how.
+    pub srt: Option<(SocketAddr, SrtConfig)>,
     /// WHIP and WHEP over HTTP, their pages, and the media port.
     pub webrtc: Option<(SocketAddr, WebRtcConfig)>,
     /// The certificate of HLS and HTTP-FLV, where they are served in TLS.
@@ -75,6 +79,7 @@ impl Default for RelayConfig {
             rtsp: None,
             rtsps: None,
             hls: None,
+            srt: None,
             webrtc: None,
             hls_tls: None,
             webrtc_tls: None,
@@ -135,6 +140,8 @@ pub struct Bound {
     pub rtsp_udp: Option<(u16, u16)>,
     /// HLS and HTTP-FLV.
     pub hls: Option<SocketAddr>,
+    /// SRT, by UDP.
+    pub srt: Option<SocketAddr>,
     /// WHIP over HTTP.
     pub webrtc: Option<SocketAddr>,
     /// Every WebRTC peer's media.
@@ -178,6 +185,10 @@ impl Relay {
         let hls_tls = config.hls_tls.map(Acceptor::new).transpose()?;
         let webrtc_tls = config.webrtc_tls.map(Acceptor::new).transpose()?;
         let hls = bind("hlsAddress", config.hls.as_ref().map(|(http, _)| *http)).await?;
+        let srt_socket = match config.srt.as_ref().map(|(udp, _)| *udp) {
+            Some(address) => Some(udp::bind(address).map_err(|error| explain_udp("srtAddress", address, error))?),
+            None => None,
+        };
         let webrtc_http = bind("webrtcAddress", config.webrtc.as_ref().map(|(http, _)| *http)).await?;
         let api_listener = bind("apiAddress", config.api).await?;
         let metrics = bind("metricsAddress", config.metrics).await?;
@@ -188,6 +199,7 @@ impl Relay {
             rtsps: address(rtsps.as_ref().map(|(listener, _)| listener)),
             rtsp_udp: rtsp_udp.as_ref().map(crate::rtsp::UdpPair::ports),
             hls: address(hls.as_ref()),
+            srt: srt_socket.as_ref().and_then(|socket| socket.local_addr().ok()),
             webrtc: address(webrtc_http.as_ref()),
             webrtc_udp: None,
             api: address(api_listener.as_ref()),
@@ -239,6 +251,18 @@ impl Relay {
             let server = rtsp_server(rtsp, None, &rtsps_lists).with_tls(tls);
             tasks.spawn(server.run(listener, stop.clone()));
         }
+        let (srt_runs, srt_conns) = (srt_socket.is_some(), SrtConns::default());
+        if let (Some(socket), Some((_, srt))) = (srt_socket, config.srt) {
+            let server = SrtServer {
+                hub: hub.clone(),
+                listening: listening.clone(),
+                clock,
+                authorizer: Arc::clone(&config.authorizer),
+                conns: srt_conns.clone(),
+                config: srt,
+            };
+            tasks.spawn(server.run(socket, stop.clone()));
+        }
         let mut origin = None;
         if let (Some(listener), Some((_, hls))) = (hls, config.hls) {
             let authorizer = Arc::clone(&config.authorizer);
@@ -262,6 +286,7 @@ impl Relay {
             rtmps: rtmps_runs.then_some(rtmps_conns),
             rtsp: rtsp_runs.then_some(rtsp_lists),
             rtsps: rtsps_runs.then_some(rtsps_lists),
+            srt: srt_runs.then_some(srt_conns),
             webrtc,
             hls: origin.clone(),
             sources: config.sources.iter().map(|s| (s.path.clone(), s.url.kind())).collect(),

@@ -14,7 +14,7 @@ use e2e::relay::Relay;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CONFIG: &str = "rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nrtsp: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\n\
+const CONFIG: &str = "rtmpAddress: 127.0.0.1:0\nhlsAddress: 127.0.0.1:0\nrtsp: no\nsrt: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\n\
     logLevel: error\npaths: {all_others: }\n";
 
 /// Available, and played at the hold-back.

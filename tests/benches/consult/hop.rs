@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// RTMP alone, as quiet as an operator runs it.
-pub(crate) const RTMP_ONLY: &str = "rtmpAddress: 127.0.0.1:0\nrtsp: no\nhls: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\nlogLevel: error\npaths: {all_others: }\n";
+pub(crate) const RTMP_ONLY: &str = "rtmpAddress: 127.0.0.1:0\nrtsp: no\nsrt: no\nhls: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\nlogLevel: error\npaths: {all_others: }\n";
 /// What a join brings at once says nothing of what passes afterwards.
 pub(crate) const SETTLED: f64 = 1.0;
 

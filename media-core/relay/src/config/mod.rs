@@ -5,6 +5,7 @@
 mod hls;
 mod paths;
 mod push;
+mod srt;
 mod tls;
 mod values;
 mod yaml;
@@ -121,6 +122,7 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
         hls_tls: tls::switched(&mut top, tls::HLS, &mut notes)?,
         webrtc_tls: tls::switched(&mut top, tls::WEBRTC, &mut notes)?,
         hls: hls::read(&mut top, &mut notes)?,
+        srt: srt::read(&mut top, &mut notes)?,
         api: server(&mut top, "api", "apiAddress", ":9997", false, &mut notes)?.map(loopback),
         metrics: server(&mut top, "metrics", "metricsAddress", ":9998", false, &mut notes)?.map(loopback),
         ..RelayConfig::default()
@@ -134,7 +136,11 @@ fn read_top(mut top: Section<'_>) -> Result<Config, ConfigError> {
     let mut paths = paths::read(&mut top, &mut notes)?;
     relay.sources = std::mem::take(&mut paths.sources);
     relay.pushes = std::mem::take(&mut paths.pushes);
-    relay.authorizer = Arc::new(paths);
+    let paths = Arc::new(paths);
+    if let Some((_, srt)) = &mut relay.srt {
+        srt.passphrases = Arc::clone(&paths) as _;
+    }
+    relay.authorizer = paths;
     top.finish()?;
     notes.sort_by_key(|note| note.line);
     Ok(Config { relay, log_level, notes })

@@ -1,5 +1,6 @@
 //! Configuration keys of paths: which there are, what feeds them, and who may use them.
 
+use super::srt::PathPassphrases;
 use super::values::Span;
 use super::yaml::{Section, Value};
 use super::{ConfigError, Done, Note, push};
@@ -7,6 +8,7 @@ use crate::access::{AccessRequest, Action, Authorizer, Refusal, Verdict, constan
 use crate::push::Destination;
 use crate::rtsp::PullTransport;
 use crate::source::{OnDemand, SourceConfig, SourceUrl};
+use crate::srt::{Passphrase, Passphrases};
 use crate::tls::{Fingerprint, Trust};
 use hub::PathName;
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ struct Rights {
     read: Option<User>,
     /// A source feeds it, so nobody publishes.
     fetched: bool,
+    srt: PathPassphrases,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +59,7 @@ pub(super) fn read(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Paths
             source = read_source(&mut path, notes)?;
             rights.publish = user(&mut path, "publishUser", "publishPass", notes)?;
             rights.read = user(&mut path, "readUser", "readPass", notes)?;
+            rights.srt = PathPassphrases::read(&mut path, notes)?;
             pushes = push::read(&mut path, notes)?;
             path.finish()?;
         }
@@ -191,6 +195,12 @@ impl Paths {
 impl Authorizer for Paths {
     fn authorize<'a>(&'a self, request: &'a AccessRequest) -> Verdict<'a> {
         Box::pin(async { self.decide(request) })
+    }
+}
+
+impl Passphrases for Paths {
+    fn passphrase(&self, path: &PathName, action: Action) -> Option<Passphrase> {
+        self.rights(path)?.srt.of(action)
     }
 }
 

@@ -68,7 +68,10 @@ mod tests {
             let text = format!("paths:\n  live:\n    push: {push}\n");
             assert_eq!(Config::parse(&text).map(|_| ()).unwrap_err().to_string(), want);
         };
-        check("ftp://u:secret@h", "line 3: nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s):// or whip(s)://");
+        check(
+            "ftp://u:secret@h",
+            "line 3: nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s)://, srt:// or whip(s)://",
+        );
         check("[{url: rtmp://h/a/b, token: hush}]", "line 3: a token goes with whip:// and whips://");
         check("[{fingerprint: ab}]", "line 3: a destination has a 'url'");
         check(

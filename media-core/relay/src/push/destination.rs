@@ -2,6 +2,7 @@
 //!
 //! Belongs here: which scheme is which protocol, and what of a URL may be shown. Not here: going there (`rtmp` and its like).
 
+use crate::srt::{SrtUrl, SrtUrlError};
 use crate::tls::Trust;
 use crate::webrtc::client::{WhipAuth, WhipTarget};
 use percent_encoding::percent_decode_str;
@@ -16,7 +17,7 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DestinationError {
     /// A protocol that is not pushed by.
-    #[error("nothing is pushed to '{0}://'; write rtmp(s)://, rtsp(s):// or whip(s)://")]
+    #[error("nothing is pushed to '{0}://'; write rtmp(s)://, rtsp(s)://, srt:// or whip(s)://")]
     Scheme(String),
     /// No scheme at all.
     #[error("a destination is a URL such as rtmps://host/app/key")]
@@ -36,6 +37,9 @@ pub enum DestinationError {
     /// Only WHIP takes a token.
     #[error("a token goes with whip:// and whips://")]
     Token,
+    /// The URL is not of its scheme's form.
+    #[error(transparent)]
+    Srt(#[from] SrtUrlError),
 }
 
 /// Where a path is pushed to. `Display` and `Debug` leave out keys, passwords and queries.
@@ -51,15 +55,16 @@ pub(super) enum To {
     Rtmp(RtmpUrl),
     Rtsp(RtspUrl),
     Whip(WhipTarget),
+    Srt(SrtUrl),
 }
 
 impl Destination {
     /// Sets whom to believe where the connection is encrypted.
     ///
     /// # Errors
-    /// [`DestinationError::Fingerprint`] for WHIP, which believes the system's roots.
+    /// [`DestinationError::Fingerprint`] for WHIP, which believes the system's roots, and for SRT, which has none.
     pub fn with_trust(mut self, trust: Trust) -> Result<Self, DestinationError> {
-        if matches!(self.to, To::Whip(_)) && trust != Trust::System {
+        if matches!(self.to, To::Whip(_) | To::Srt(_)) && trust != Trust::System {
             return Err(DestinationError::Fingerprint);
         }
         self.trust = trust;
@@ -90,6 +95,7 @@ impl Destination {
             To::Rtmp(_) => "rtmpPush",
             To::Rtsp(_) => "rtspPush",
             To::Whip(_) => "webRTCPush",
+            To::Srt(_) => "srtPush",
         }
     }
 }
@@ -104,6 +110,7 @@ impl FromStr for Destination {
             "rtsp" | "rtsps" => To::Rtsp(RtspUrl::parse(text)?),
             "whip" | "http" => To::Whip(whip("http", rest)?),
             "whips" | "https" => To::Whip(whip("https", rest)?),
+            "srt" => To::Srt(text.trim().parse()?),
             _ => return Err(DestinationError::Scheme(scheme.to_owned())),
         };
         Ok(Self { to, trust: Trust::System })
@@ -120,6 +127,7 @@ impl fmt::Display for Destination {
                 let (scheme, rest) = target.url.split_once("://").unwrap_or(("http", &target.url));
                 write!(f, "{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
             }
+            To::Srt(url) => fmt::Display::fmt(url, f),
         }
     }
 }
@@ -155,11 +163,12 @@ mod tests {
         };
         check("rtmp://h/live/key?token=t", "rtmp://h/live Destination(rtmp://h/live)");
         check("rtmps://u:p@h:1936/live/key", "rtmps://h:1936/live Destination(rtmps://h:1936/live)");
-        check("ftp://h/x", "nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s):// or whip(s)://");
+        check("ftp://h/x", "nothing is pushed to 'ftp://'; write rtmp(s)://, rtsp(s)://, srt:// or whip(s)://");
         check("h/live/key", "a destination is a URL such as rtmps://host/app/key");
         check("rtsps://u:p@h/cam?t=x", "rtsps://h/cam Destination(rtsps://h/cam)");
         check("whips://u:p@h/x/hush/whip?t=x", "https://h Destination(https://h)");
         check("http://h:8889/x/whip", "http://h:8889 Destination(http://h:8889)");
+        check("srt://h:9000?streamid=publish:key&passphrase=0123456789", "srt://h:9000 Destination(srt://h:9000)");
         check("rtmp:///x", "the address names no server");
     }
 }

@@ -4,7 +4,7 @@
 
 use super::destination::{Destination, To};
 use super::registry::{Listed, PushPhase};
-use super::{PushError, rtmp, rtsp, whip};
+use super::{PushError, rtmp, rtsp, srt, whip};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::listen::{Listener, Listening, Sound, Takes};
@@ -108,6 +108,7 @@ impl Pushing {
         let attempt = Attempt { listed: &self.listed, clock: self.clock, stop };
         match &self.destination.to {
             To::Rtmp(url) => rtmp::push(url, trust, self.listen(Sound::Aac).await?, &attempt).await,
+            To::Srt(url) => srt::push(url, self.listen(Sound::Aac).await?, &attempt).await,
             To::Rtsp(url) => {
                 let Some((listener, tracks)) = self.described(Sound::Any, &attempt).await? else { return Ok(()) };
                 rtsp::push(url, trust, listener, &tracks, &attempt).await

@@ -1,7 +1,7 @@
 //! Pushing a path to other servers: each destination by itself, tried again for as long as the path is published.
 //!
 //! Belongs here: where to ([`Destination`]), the list of what is pushed ([`Pushes`]), when to try (`keeper`), and one connection of
-//! each protocol (`rtmp`, `rtsp`, what they share in `stream`; `whip`). Not here: protocol text and state (`proto`), which sound a server takes (`listen`), configuration keys
+//! each protocol (`rtmp`, `rtsp`, what they share in `stream`; `srt`, `whip`). Not here: protocol text and state (`proto`), which sound a server takes (`listen`), configuration keys
 //! (`config::push`).
 //!
 //! A destination is a reader of the path like any other: one that is slow loses whole GOPs and disturbs nobody. Another protocol is
@@ -13,6 +13,7 @@ mod keeper;
 mod registry;
 mod rtmp;
 mod rtsp;
+mod srt;
 mod stream;
 mod whip;
 
@@ -53,6 +54,8 @@ enum PushError {
     Rtmp(#[from] proto::rtmp::Error),
     #[error("RTSP: {0}")]
     Rtsp(#[from] proto::rtsp::WireError),
+    #[error(transparent)]
+    Srt(#[from] crate::srt::PushError),
     #[error("WHIP: {0}")]
     Whip(#[from] crate::webrtc::client::WhipError),
     #[error("the path has nothing that can go there")]

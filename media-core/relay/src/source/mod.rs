@@ -13,7 +13,7 @@ pub use url::{SourceUrl, SourceUrlError};
 use crate::clock::Clock;
 use crate::rtsp::PullTransport;
 use crate::tls::Trust;
-use crate::{hls, mpegts, rtmp, rtsp};
+use crate::{hls, mpegts, rtmp, rtsp, srt};
 use hub::{Hub, PathName};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -61,6 +61,9 @@ pub enum SourceError {
     /// By RTSP.
     #[error(transparent)]
     Rtsp(#[from] rtsp::PullError),
+    /// By SRT.
+    #[error(transparent)]
+    Srt(#[from] srt::PullError),
     /// By MPEG-TS over UDP.
     #[error(transparent)]
     MpegTs(#[from] mpegts::PullError),
@@ -84,6 +87,7 @@ impl SourceConfig {
         match &self.url {
             SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, path, clock).await?),
             SourceUrl::Rtsp(url) => Ok(rtsp::pull(url, self.transport, hub, path, clock).await?),
+            SourceUrl::Srt(url) => Ok(srt::pull(url, hub, path, clock).await?),
             SourceUrl::MpegTs(url) => Ok(mpegts::pull(url, hub, path, clock).await?),
             SourceUrl::Hls(url) => Ok(hls::pull::pull(url, self.trust, hub, path, clock).await?),
         }

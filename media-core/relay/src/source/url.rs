@@ -3,13 +3,14 @@
 use crate::hls::pull::{HlsUrl, HlsUrlError};
 use crate::mpegts::{UdpUrl, UdpUrlError};
 use crate::rtsp::{RtspUrl, RtspUrlError};
+use crate::srt::{SrtUrl, SrtUrlError};
 use proto::rtmp::{RtmpUrl, UrlError};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// What is fetched, for whoever wrote something else.
-const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, udp+mpegts://, http:// or https://";
+const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, srt://, udp+mpegts://, http:// or https://";
 
 /// Where a source is. `Display` and `Debug` leave credentials out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum SourceUrl {
     Rtmp(RtmpUrl),
     /// `rtsp://`.
     Rtsp(RtspUrl),
+    /// `srt://`, of a server that is called.
+    Srt(SrtUrl),
     /// `udp+mpegts://` or `udp://`.
     MpegTs(UdpUrl),
     /// `http://` or `https://`, of a playlist.
@@ -42,6 +45,9 @@ pub enum SourceUrlError {
     /// Not an RTSP URL.
     #[error(transparent)]
     Rtsp(#[from] RtspUrlError),
+    /// Not an SRT server's URL.
+    #[error(transparent)]
+    Srt(#[from] SrtUrlError),
     /// Not a place to listen.
     #[error(transparent)]
     MpegTs(#[from] UdpUrlError),
@@ -56,6 +62,7 @@ impl SourceUrl {
         match self {
             Self::Rtmp(_) => "rtmpSource",
             Self::Rtsp(_) => "rtspSource",
+            Self::Srt(_) => "srtSource",
             Self::MpegTs(_) => "mpegtsSource",
             Self::Hls(_) => "hlsSource",
         }
@@ -75,6 +82,7 @@ impl FromStr for SourceUrl {
             "rtmp" | "rtmps" => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
             "rtsp" => Ok(Self::Rtsp(text.parse()?)),
             "rtsps" => Err(SourceUrlError::Rtsps),
+            "srt" => Ok(Self::Srt(text.parse()?)),
             "udp" | "udp+mpegts" => Ok(Self::MpegTs(text.parse()?)),
             "http" | "https" => Ok(Self::Hls(text.parse()?)),
             "" => Err(SourceUrlError::Scheme(text.chars().take_while(char::is_ascii_alphanumeric).collect())),
@@ -88,6 +96,7 @@ impl fmt::Display for SourceUrl {
         match self {
             Self::Rtmp(url) => url.fmt(f),
             Self::Rtsp(url) => url.fmt(f),
+            Self::Srt(url) => url.fmt(f),
             Self::MpegTs(url) => url.fmt(f),
             Self::Hls(url) => url.fmt(f),
         }
@@ -120,13 +129,15 @@ mod tests {
         );
         check("rtsp://me:secret@h/a?b=secret", "rtspSource rtsp://h:554");
         check("rtsps://me:secret@h/a", "RTSP is not fetched by TLS yet; write rtsp:// where the camera has that, too");
+        check("srt://h:9000?streamid=read:a:me:secret&passphrase=secretsecret", "srtSource srt://h:9000");
+        check("srt://h:9000?mode=listener", "mode 'listener' is not done here; write mode=caller, or nothing");
         check("udp://:5000", "mpegtsSource udp+mpegts://0.0.0.0:5000");
         check("https://me:secret@h/a.m3u8?secret", "hlsSource https://h");
         check("https://h/a", "only HLS is pulled by HTTP, and its addresses end in .m3u8");
         check(
             "gopher://me:secret@h/a",
             "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, \
-             udp+mpegts://, http:// or https://",
+             srt://, udp+mpegts://, http:// or https://",
         );
     }
 }

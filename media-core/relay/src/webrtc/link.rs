@@ -2,9 +2,9 @@
 //!
 //! Not here: the loops (`session` for publishers, `reading` for readers).
 
-use super::mux;
 use super::registry::{Command, SessionInfo};
 use super::transport::Transport;
+use crate::udp;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ impl<T: Transport> Link<T> {
     /// Sends what the stack has ready.
     pub(crate) fn transmit(&mut self) {
         while let Some((to, datagram)) = self.transport.transmit() {
-            mux::send(&self.socket, to, &datagram, self.dual);
+            udp::send(&self.socket, to, &datagram, self.dual);
         }
     }
 }

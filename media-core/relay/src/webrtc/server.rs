@@ -16,6 +16,7 @@ use super::transport::{IceCredentials, TransportError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
 use crate::listen::{Listening, Sound, Takes};
+use crate::udp;
 use futures_util::FutureExt;
 use hub::{Hub, PathName};
 use media::Codec;
@@ -138,7 +139,7 @@ impl WebRtcState {
         authorizer: Arc<dyn Authorizer>,
         clock: Clock,
     ) -> io::Result<Self> {
-        let socket = Arc::new(mux::bind(config.local_udp_address)?);
+        let socket = Arc::new(udp::bind(config.local_udp_address)?);
         let local = socket.local_addr()?;
         let registry = Arc::new(Mutex::new(Registry::default()));
         let reader = tokio::spawn(mux::run(Arc::clone(&socket), Arc::clone(&registry)));

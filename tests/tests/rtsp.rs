@@ -127,6 +127,64 @@ fn b_pictures() -> Result<()> {
     relay.stop()
 }
 
+/// What turns the patient's picture into H.265.
+const H265: &[&str] =
+    &["-c:v", "libx265", "-preset", "ultrafast", "-profile:v", "main", "-x265-params", "log-level=error:bframes=0"];
+
+/// H.265, its parameter sets in the description, over either transport.
+fn h265(transport: &str) -> Result<()> {
+    let dir = output_dir(&format!("rtsp_h265_by_{transport}"))?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let url = relay.rtsp("camera")?;
+    let phone = Phone { size: (320, 240), ..Phone::default() };
+    let _patient = Patient::push_rtsp("patient", &dir, &url, transport, &phone, H265)?;
+    relay.path_ready("camera")?;
+    let (tcp, udp) = (dir.join("tcp.mkv"), dir.join("udp.mkv"));
+    let mut readers =
+        [pull_rtsp("tcp", &dir, &url, "tcp", 5.0, &tcp)?, pull_rtsp("udp", &dir, &url, "udp", 5.0, &udp)?];
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    for file in [&tcp, &udp] {
+        whole(file, ("hevc", "aac"), 3)?;
+    }
+    relay.stop()
+}
+
+#[test]
+fn h265_by_tcp() -> Result<()> {
+    h265("tcp")
+}
+
+#[test]
+fn h265_by_udp() -> Result<()> {
+    h265("udp")
+}
+
+/// GStreamer pulls H.265 and pushes it on; ffmpeg looks at that.
+#[test]
+fn h265_through_gstreamer() -> Result<()> {
+    let dir = output_dir("rtsp_h265_through_gstreamer")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let phone = Phone { size: (320, 240), ..Phone::default() };
+    let _patient = Patient::push_rtsp("patient", &dir, &relay.rtsp("first")?, "tcp", &phone, H265)?;
+    relay.path_ready("first")?;
+    let mut command = Command::new("gst-launch-1.0");
+    command.args(["rtspsrc", "name=source", "protocols=tcp", &format!("location={}", relay.rtsp("first")?)]);
+    command.args(["rtspclientsink", "name=sink", "protocols=tcp", &format!("location={}", relay.rtsp("second")?)]);
+    command.args(["source.", "!", "application/x-rtp,media=video", "!", "rtph265depay", "!", "h265parse"]);
+    command.args(["!", "queue", "!", "sink."]);
+    let _gstreamer = Program::start("gstreamer", &dir, &mut command)?;
+    relay.path_ready("second")?;
+    let file = dir.join("second.mkv");
+    pull_rtsp("second", &dir, &relay.rtsp("second")?, "tcp", 5.0, &file)?.succeed(Duration::from_secs(40))?;
+    let content = Content::read(&file)?;
+    assert_eq!(content.codecs().0, "hevc");
+    content.clock_runs(1)?;
+    ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
+    relay.stop()
+}
+
 /// GStreamer pulls one path and pushes it to another as it is; ffmpeg looks at that.
 fn through_gstreamer(transport: &str) -> Result<()> {
     let dir = output_dir(&format!("rtsp_through_gstreamer_by_{transport}"))?;

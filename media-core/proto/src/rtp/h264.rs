@@ -2,9 +2,10 @@
 //!
 //! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), where access units begin (`nals`).
 
+use super::cut::{NalCutting, NalPayloader};
 use super::nals::{Gathered, NalDepayloader, NalPacking};
-use bytes::{Bytes, BytesMut};
-use media::{AccessUnit, CodecParams, NalKind, UnitKind};
+use bytes::Bytes;
+use media::NalKind;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -16,95 +17,8 @@ const TYPE: u8 = 0x1F;
 const FU_START: u8 = 0x80;
 const FU_END: u8 = 0x40;
 
-/// Cuts access units into RTP payloads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct H264Payloader {
-    max: usize,
-}
-
-impl H264Payloader {
-    /// Smallest payload that still makes progress.
-    const MIN: usize = 16;
-
-    /// Payloads of at most `max` bytes (RTP header not included); values below 16 count as 16.
-    pub const fn new(max: usize) -> Self {
-        Self { max: if max < Self::MIN { Self::MIN } else { max } }
-    }
-
-    /// The payloads of one access unit, in order; the last one gets the marker. Small neighbours share a STAP-A. NAL units that
-    /// cannot be carried (empty, or of the types RFC 6184 uses itself) are left out.
-    pub fn payload<'a>(&self, nals: impl IntoIterator<Item = &'a [u8]>) -> Vec<Bytes> {
-        let mut out = Vec::new();
-        let mut group: Vec<&[u8]> = Vec::new();
-        let mut group_size = 1;
-        for nal in nals {
-            let Some(&header) = nal.first() else { continue };
-            if !(1..STAP_A).contains(&(header & TYPE)) {
-                continue;
-            }
-            let fits = nal.len() + 2 <= usize::from(u16::MAX) && group_size + 2 + nal.len() <= self.max;
-            if !fits {
-                flush(&mut out, &mut group);
-                group_size = 1;
-            }
-            if nal.len() > self.max {
-                self.fragment(&mut out, header, nal);
-            } else {
-                group_size += 2 + nal.len();
-                group.push(nal);
-            }
-        }
-        flush(&mut out, &mut group);
-        out
-    }
-
-    fn fragment(&self, out: &mut Vec<Bytes>, header: u8, nal: &[u8]) {
-        let body = nal.get(1..).unwrap_or(&[]);
-        let pieces = body.chunks(self.max - 2);
-        let last = pieces.len().saturating_sub(1);
-        for (i, piece) in pieces.enumerate() {
-            let start = if i == 0 { FU_START } else { 0 };
-            let end = if i == last { FU_END } else { 0 };
-            let mut payload = BytesMut::with_capacity(piece.len() + 2);
-            payload.extend_from_slice(&[header & (FORBIDDEN | NRI) | FU_A, start | end | header & TYPE]);
-            payload.extend_from_slice(piece);
-            out.push(payload.freeze());
-        }
-    }
-}
-
-/// Writes the gathered NAL units: alone as they are, several as one STAP-A (RFC 6184 §5.7.1).
-fn flush(out: &mut Vec<Bytes>, group: &mut Vec<&[u8]>) {
-    match group.as_slice() {
-        [] => {}
-        [nal] => out.push(Bytes::copy_from_slice(nal)),
-        nals => {
-            let headers = nals.iter().filter_map(|n| n.first()).copied();
-            let forbidden = headers.clone().fold(0, |f, h| f | h & FORBIDDEN);
-            let importance = headers.map(|h| h & NRI).max().unwrap_or(0);
-            let mut payload = BytesMut::with_capacity(1 + nals.iter().map(|n| n.len() + 2).sum::<usize>());
-            payload.extend_from_slice(&[forbidden | importance | STAP_A]);
-            for nal in nals {
-                // Grouped NAL units fit the MTU, which fits 16 bits.
-                payload.extend_from_slice(&u16::try_from(nal.len()).unwrap_or(u16::MAX).to_be_bytes());
-                payload.extend_from_slice(nal);
-            }
-            out.push(payload.freeze());
-        }
-    }
-    group.clear();
-}
-
-/// The NAL units of a picture as RTP carries them: parameter sets in front of a key picture.
-pub fn h264_unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
-    let sets: Vec<&[u8]> = match (unit.kind, &*unit.params) {
-        (UnitKind::Key, CodecParams::H264(params)) => {
-            std::iter::once(params.sps()).chain(params.pps()).map(|set| &**set).collect()
-        }
-        _ => Vec::new(),
-    };
-    sets.into_iter().chain(unit.nals())
-}
+/// Cuts H.264 into RTP payloads.
+pub type H264Payloader = NalPayloader<H264Packing>;
 
 /// RFC 6184, non-interleaved mode.
 #[derive(Debug)]
@@ -141,6 +55,28 @@ impl NalPacking for H264Packing {
 
     fn is_nal(first: u8) -> bool {
         (1..STAP_A).contains(&(first & TYPE))
+    }
+}
+
+impl NalCutting for H264Packing {
+    const HEADER: usize = 1;
+
+    fn carries(nal: &[u8]) -> bool {
+        nal.first().is_some_and(|first| Self::is_nal(*first))
+    }
+
+    fn group(nals: &[&[u8]]) -> Vec<u8> {
+        // RFC 6184 §5.7.1.
+        let headers = nals.iter().filter_map(|n| n.first()).copied();
+        let forbidden = headers.clone().fold(0, |f, h| f | h & FORBIDDEN);
+        let importance = headers.map(|h| h & NRI).max().unwrap_or(0);
+        vec![forbidden | importance | STAP_A]
+    }
+
+    fn fragment(header: &[u8], start: bool, end: bool) -> Vec<u8> {
+        let header = header.first().copied().unwrap_or_default();
+        let flags = if start { FU_START } else { 0 } | if end { FU_END } else { 0 };
+        vec![header & (FORBIDDEN | NRI) | FU_A, flags | header & TYPE]
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Belongs here: packet types 48–50. Not here: what a NAL unit means (`media`), where access units begin (`nals`).
 
+use super::cut::{NalCutting, NalPayloader};
 use super::nals::{Gathered, NalDepayloader, NalPacking};
 use bytes::Bytes;
 use media::H265NalKind;
@@ -12,6 +13,8 @@ const FU: u8 = 49;
 const FORBIDDEN: u8 = 0x80;
 const LAYER: u8 = 0x01;
 /// Of an FU header.
+const FU_START: u8 = 0x80;
+const FU_END: u8 = 0x40;
 const FU_TYPE: u8 = 0x3F;
 /// Bytes of a NAL header, and of a payload header.
 const HEADER: usize = 2;
@@ -22,6 +25,9 @@ pub struct H265Packing;
 
 /// Gathers H.265's packets into access units.
 pub type H265Depayloader = NalDepayloader<H265Packing>;
+
+/// Cuts H.265 into RTP payloads.
+pub type H265Payloader = NalPayloader<H265Packing>;
 
 const fn kind(first: u8) -> u8 {
     first >> 1 & FU_TYPE
@@ -59,10 +65,35 @@ impl NalPacking for H265Packing {
     }
 }
 
+impl NalCutting for H265Packing {
+    const HEADER: usize = HEADER;
+
+    fn carries(nal: &[u8]) -> bool {
+        nal.first().is_some_and(|first| Self::is_nal(*first))
+    }
+
+    fn group(nals: &[&[u8]]) -> Vec<u8> {
+        // The lowest layer and the lowest temporal number of all (§4.4.2).
+        let headers = nals.iter().filter_map(|nal| nal.first_chunk::<HEADER>());
+        let forbidden = headers.clone().fold(0, |f, h| f | h[0] & FORBIDDEN);
+        let layer = headers.clone().map(|h| u16::from_be_bytes(*h) >> 3 & 0x3F).min().unwrap_or(0);
+        let temporal = headers.map(|h| h[1] & 7).min().unwrap_or(1);
+        let [high, low] = (layer << 3).to_be_bytes();
+        vec![forbidden | AP << 1 | high, low | temporal]
+    }
+
+    fn fragment(header: &[u8], start: bool, end: bool) -> Vec<u8> {
+        let [first, second] = header.first_chunk().copied().unwrap_or_default();
+        let flags = if start { FU_START } else { 0 } | if end { FU_END } else { 0 };
+        vec![first & (FORBIDDEN | LAYER) | FU << 1, second, flags | kind(first)]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::nals::Depayloaded;
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn packet_types() {
@@ -92,5 +123,28 @@ mod tests {
         check(&[vps, &[0x64, 1, 0]], None);
         check(&[vps, &[0xA6, 1]], None);
         check(&[vps, &[0x26]], None);
+    }
+
+    proptest! {
+        #[test]
+        fn everything_comes_back(
+            bodies in prop::collection::vec((0_u8..48, 0_u8..64, 1_u8..8, prop::collection::vec(any::<u8>(), 0..200)), 0..8),
+            max in 16_usize..150,
+        ) {
+            let nal = |(kind, layer, temporal, body): &(u8, u8, u8, Vec<u8>)| {
+                [&[kind << 1 | layer >> 5, (layer & 31) << 3 | temporal][..], body].concat()
+            };
+            let mut nals = vec![vec![0x40, 1, 1]];
+            nals.extend(bodies.iter().map(nal));
+            let payloads = H265Payloader::new(max).payload(nals.iter().map(Vec::as_slice));
+            prop_assert!(payloads.iter().all(|p| p.len() <= max));
+            let mut d = H265Depayloader::new();
+            for (i, payload) in payloads.iter().enumerate() {
+                d.push(7, i + 1 == payloads.len(), payload, false);
+            }
+            let nals: Vec<Bytes> = nals.into_iter().map(Bytes::from).collect();
+            let got: Vec<_> = std::iter::from_fn(|| d.poll()).collect();
+            prop_assert_eq!(got, [Depayloaded::Unit { timestamp: 7, nals }]);
+        }
     }
 }

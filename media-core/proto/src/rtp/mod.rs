@@ -8,6 +8,7 @@
 mod aac;
 #[cfg(test)]
 mod cameras;
+mod cut;
 mod decode_order;
 #[doc(hidden)]
 pub mod fuzz;
@@ -24,9 +25,10 @@ pub mod rtcp;
 mod timeline;
 
 pub use aac::{AacDepayloadError, AacDepayloader, AacLayout, AacPayloader};
+pub use cut::{NalCutting, NalPayloader, unit_nals};
 pub use decode_order::DecodeOrder;
-pub use h264::{H264Depayloader, H264Packing, H264Payloader, h264_unit_nals};
-pub use h265::{H265Depayloader, H265Packing};
+pub use h264::{H264Depayloader, H264Packing, H264Payloader};
+pub use h265::{H265Depayloader, H265Packing, H265Payloader};
 pub use latm::{LatmDepayloader, LatmError, latm_config};
 pub use mpa::{MpaDepayloader, MpaError, payload_mpa};
 pub use nals::{Depayloaded, Gathered, NalDepayloader, NalPacking};

@@ -6,7 +6,7 @@
 use super::sdp::{Format, Presentation};
 use super::server::{Setup, Started};
 use crate::rtp::rtcp::{NtpTime, Rtcp};
-use crate::rtp::{AacPayloader, H264Payloader, Header, h264_unit_nals, payload_mpa};
+use crate::rtp::{AacPayloader, H264Payloader, H265Payloader, Header, payload_mpa, unit_nals};
 use bytes::Bytes;
 use media::{AccessUnit, ClockRate, CodecParams, MediaTime, MonoTime, TrackId, TrackSet};
 use std::time::Duration;
@@ -17,7 +17,8 @@ const MAX_PAYLOAD: usize = 1400;
 /// The RTP payloads of one unit, for all readers.
 pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
     match &*unit.params {
-        CodecParams::H264(_) => H264Payloader::new(MAX_PAYLOAD).payload(h264_unit_nals(unit)),
+        CodecParams::H264(_) => H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
+        CodecParams::H265(_) => H265Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
         CodecParams::Aac(_) => AacPayloader::new(MAX_PAYLOAD).payload(&unit.payload),
         CodecParams::Opus(_) => vec![unit.payload.clone()],
         CodecParams::MpegAudio(_) => payload_mpa(&unit.payload, MAX_PAYLOAD),
@@ -26,7 +27,7 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
             cuts.map(|at| unit.payload.slice(at..unit.payload.len().min(at + MAX_PAYLOAD))).collect()
         }
         // Not in any presentation of ours.
-        CodecParams::H265(_) | CodecParams::Av1(_) | CodecParams::Vp9(_) => Vec::new(),
+        CodecParams::Av1(_) | CodecParams::Vp9(_) => Vec::new(),
     }
 }
 
@@ -108,7 +109,9 @@ impl Egress {
 
     /// Does the path carry pictures for the session?
     pub fn has_pictures(&self) -> bool {
-        self.tracks.iter().any(|track| track.source.is_some() && matches!(track.format, Format::H264(_)))
+        self.tracks
+            .iter()
+            .any(|track| track.source.is_some() && matches!(track.format, Format::H264(_) | Format::H265(_)))
     }
 
     /// The first unit decides where times begin. It came in at `arrived`; now it is `now`, `wall` µs since 1970.
@@ -200,7 +203,7 @@ impl Format {
     fn carries(&self, params: &CodecParams) -> bool {
         match (self, params) {
             (Self::H264(_), CodecParams::H264(_)) | (Self::Opus(_), CodecParams::Opus(_)) => true,
-            (Self::MpegAudio, CodecParams::MpegAudio(_)) => true,
+            (Self::H265(_), CodecParams::H265(_)) | (Self::MpegAudio, CodecParams::MpegAudio(_)) => true,
             (Self::G711(described), CodecParams::G711(now)) => described == now,
             (Self::Aac(described, _), CodecParams::Aac(now)) => described.config() == now.config(),
             _ => false,

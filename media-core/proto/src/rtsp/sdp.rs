@@ -88,7 +88,8 @@ impl Presentation {
                 CodecParams::Opus(params) => Format::Opus(*params),
                 CodecParams::G711(params) => Format::G711(*params),
                 CodecParams::MpegAudio(_) => Format::MpegAudio,
-                CodecParams::H265(_) | CodecParams::Av1(_) | CodecParams::Vp9(_) => return None,
+                CodecParams::H265(params) => Format::H265(Some(params.clone())),
+                CodecParams::Av1(_) | CodecParams::Vp9(_) => return None,
             };
             // A publisher's own clock may be anything (FLV: 1 kHz); RTP's is the codec's.
             let clock = match &format {

@@ -3,6 +3,7 @@
 //! Belongs here: what wakes it, and what it does then. Not here: the protocol's state (`proto::rtsp::ServerSession`), a reader's packets
 //! (`reading`).
 
+use super::PICTURES;
 use super::access::wish;
 use super::reading::{Reading, Sent, known_tracks};
 use super::registry::{ListedConn, ListedSession, RtspSession, SessionStats, SessionTransport};
@@ -309,7 +310,8 @@ impl Connection {
         let kind = self.server.kind();
         let opening = Box::pin(async move {
             let info = ReaderInfo { kind, id };
-            let mut listener = listening.open(&name, Sound::Any, info, Start::Soonest).await?;
+            let listener = listening.open(&name, Sound::Any, info, Start::Soonest).await?;
+            let mut listener = listener.with_pictures(PICTURES);
             let tracks = known_tracks(&mut listener, &hub, &name, clock).await?;
             Ok((listener, tracks))
         });

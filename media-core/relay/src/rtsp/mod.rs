@@ -21,3 +21,6 @@ pub use registry::{RtspConn, RtspSession, SessionStats, SessionTransport};
 pub use server::RtspConfig;
 pub(crate) use server::RtspServer;
 pub(crate) use udp::{UdpPair, bind_pair};
+
+/// The pictures that RTSP carries besides H.264.
+pub(crate) const PICTURES: [media::Codec; 1] = [media::Codec::H265];

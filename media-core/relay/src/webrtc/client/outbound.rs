@@ -7,7 +7,7 @@ use super::{Offered, WhipError};
 use bytes::Bytes;
 use media::{AccessUnit, ClockRate, Codec, MediaKind, MediaTime};
 use proto::rtp::rtcp::NtpTime;
-use proto::rtp::{H264Payloader, h264_unit_nals};
+use proto::rtp::{H264Payloader, unit_nals};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Outbound {
         let anchor = self.anchor(unit.pts.micros(), now);
         let Some(track) = self.tracks.iter_mut().find(|t| t.kind == kind) else { return Ok(()) };
         let payloads = match kind {
-            MediaKind::Video => H264Payloader::new(MAX_PAYLOAD).payload(h264_unit_nals(unit)),
+            MediaKind::Video => H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
             MediaKind::Audio => vec![unit.payload.clone()],
         };
         let timestamp = track.timestamp(unit.pts);

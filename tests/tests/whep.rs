@@ -117,6 +117,24 @@ fn a_browser_plays_what_a_phone_pushes() -> Result<()> {
 }
 
 #[test]
+fn a_browser_changes_its_network() -> Result<()> {
+    let dir = output_dir("whep_a_browser_changes_its_network")?;
+    let relay = Relay::start(&dir, EVERYTHING)?;
+    let _patient = Patient::push("patient", &dir, &relay.rtmp("cam")?, &Phone::default())?;
+    relay.path_ready("cam")?;
+    let endpoint = format!("http://{}/cam/whep", relay.address("webrtc")?);
+    let query = format!("endpoint={endpoint}&restart=30&cards=90");
+    let browser = Browser::open("chromium", &dir, &support("whep_player.html"), &query)?;
+    let restarted: serde_json::Value = serde_json::from_str(&browser.said("restarted")?)?;
+    ensure!(restarted["before"] != restarted["after"] && restarted["tag"].is_string(), "{restarted}");
+    let report: serde_json::Value = serde_json::from_str(&browser.said("report")?)?;
+    assert_eq!(report["falls"], 0, "{report}");
+    ensure!(report["span"].as_f64() >= Some(89.0), "pictures go on after it: {report}");
+    assert_eq!(relay.list("webrtcsessions")?.len(), 1, "it is the same session");
+    relay.stop()
+}
+
+#[test]
 fn what_is_refused() -> Result<()> {
     let dir = output_dir("whep_what_is_refused")?;
     let relay = Relay::start(&dir, EVERYTHING)?;

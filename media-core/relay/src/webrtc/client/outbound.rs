@@ -49,8 +49,11 @@ impl WallClock {
 pub(super) struct Outbound {
     tracks: Vec<OutboundTrack>,
     /// One instant in wall-clock and media time, the same for all tracks: that is what keeps lips and voice together.
-    anchor: Option<(Instant, i64)>,
+    anchor: Option<Anchor>,
 }
+
+/// Where media time stands on the wall clock.
+type Anchor = (Instant, i64);
 
 /// One negotiated track.
 pub(super) struct OutboundTrack {
@@ -64,6 +67,25 @@ pub(super) struct OutboundTrack {
     packets: u32,
     octets: u32,
     reported: Option<Instant>,
+    pace: Pace,
+}
+
+/// How media time of one track goes beside the clock.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The latest unit.
+    last: Option<Anchor>,
+}
+
+impl Pace {
+    /// Takes note of a unit; true if media time has jumped. A track that makes up for lost time has not, however far it is behind others.
+    fn jumps(&mut self, micros: i64, now: Instant) -> bool {
+        let last = self.last.replace((now, micros));
+        last.is_some_and(|(at, media)| {
+            let since = i64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(i64::MAX);
+            micros.abs_diff(media.saturating_add(since)) >= JUMP_MICROS
+        })
+    }
 }
 
 impl OutboundTrack {
@@ -78,6 +100,7 @@ impl OutboundTrack {
             packets: 0,
             octets: 0,
             reported: None,
+            pace: Pace::default(),
         }
     }
 
@@ -127,8 +150,12 @@ impl Outbound {
             Codec::Opus => MediaKind::Audio,
             _ => return Ok(()),
         };
-        let anchor = self.anchor(unit.pts.micros(), now);
         let Some(track) = self.tracks.iter_mut().find(|t| t.kind == kind) else { return Ok(()) };
+        let micros = unit.pts.micros();
+        let anchor = match self.anchor.filter(|_| !track.pace.jumps(micros, now)) {
+            Some(anchor) => anchor,
+            None => *self.anchor.insert((now, micros)),
+        };
         let payloads = match kind {
             MediaKind::Video => H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
             MediaKind::Audio => vec![unit.payload.clone()],
@@ -142,7 +169,6 @@ impl Outbound {
             track.send(header, payload).await?;
         }
         if track.reported.is_none_or(|at| now.duration_since(at) >= REPORT_INTERVAL) {
-            track.reported = Some(now);
             track.report(anchor, now, connection).await;
         }
         let packets = last as u64 + 1;
@@ -153,17 +179,6 @@ impl Outbound {
             false
         });
         Ok(())
-    }
-
-    /// Where media time stands on the wall clock, set anew after a jump.
-    fn anchor(&mut self, micros: i64, now: Instant) -> (Instant, i64) {
-        if let Some((at, media)) = self.anchor {
-            let since = i64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(i64::MAX);
-            if micros.abs_diff(media.saturating_add(since)) < JUMP_MICROS {
-                return (at, media);
-            }
-        }
-        *self.anchor.insert((now, micros))
     }
 }
 
@@ -177,7 +192,8 @@ impl OutboundTrack {
         })
     }
 
-    async fn report(&self, (at, media): (Instant, i64), now: Instant, connection: &Connection) {
+    async fn report(&mut self, (at, media): Anchor, now: Instant, connection: &Connection) {
+        self.reported = Some(now);
         let since = i64::try_from(now.saturating_duration_since(at).as_micros()).unwrap_or(0);
         let time = MediaTime::new(media.saturating_add(since), ClockRate::MICRO);
         let report = SenderReport {
@@ -199,12 +215,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_anchor_holds_until_media_time_jumps() {
-        let mut out = Outbound::new(Vec::new());
+    fn a_track_that_catches_up_has_not_jumped() {
+        let mut track = Pace::default();
         let start = Instant::now();
-        let first = out.anchor(5_000_000, start);
-        assert_eq!(out.anchor(5_120_000, start + Duration::from_millis(100)), first);
-        let later = start + Duration::from_millis(200);
-        assert_eq!(out.anchor(90_000_000, later), (later, 90_000_000));
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(!track.jumps(5_000_000, at(0)));
+        // Two seconds of the past, at once.
+        for n in 1..60 {
+            assert!(!track.jumps(5_000_000 + n * 33_000, at(1)), "{n}");
+        }
+        assert!(!track.jumps(7_000_000, at(200)));
+        assert!(track.jumps(90_000_000, at(233)));
+        assert!(!track.jumps(90_033_000, at(266)));
     }
 }

@@ -117,3 +117,44 @@ pub(super) fn conclusion(cookie: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&[0, 1, 0, 3, 0, 1, 5, 1, 0, 0, 0, 0x2F, 0, 120, 0, 120]);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::control;
+    use super::*;
+    use crate::fuzz_replay::replay;
+
+    #[test]
+    fn corpora() {
+        let texts: &[&[u8]] = &[
+            b"publish:live/cam1:joe:secret:token=a%20b",
+            b"#!::m=publish,r=/cam,u=joe,s=a:b=c,h=host,t=stream",
+            b"read:cam:token=1",
+            b"srt://[::1]:9000?streamid=%23!::r=cam&passphrase=0123456789&latency=300&pbkeylen=32&mode=caller",
+        ];
+        replay("srt_text", fuzz_srt_text, texts);
+        let framed = |datagrams: &[Vec<u8>]| -> Vec<u8> {
+            let length = |datagram: &Vec<u8>| u16::try_from(datagram.len()).unwrap().to_be_bytes();
+            datagrams.iter().flat_map(|datagram| [&length(datagram)[..], datagram].concat()).collect()
+        };
+        // Two payloads with one missing between, then what reports, acknowledges, gives up and ends.
+        let data = |number: u32| {
+            let mut out = number.to_be_bytes().to_vec();
+            out.extend_from_slice(&[0xC0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1]);
+            out.extend_from_slice(&[0x47; 188]);
+            out
+        };
+        let handshakes = framed(&[induction(), conclusion(&[0; 4]), [conclusion(&[0; 4]), vec![0, 5, 0, 0]].concat()]);
+        let running = framed(&[
+            data(7),
+            data(9),
+            control(2, &[8, 1000, 100, 64, 1, 1, 1]),
+            control(3, &[7]),
+            control(6, &[0]),
+            control(7, &[8, 8]),
+            control(1, &[0]),
+            control(5, &[0]),
+        ]);
+        replay("srt_datagrams", fuzz_srt_datagrams, &[&handshakes, &running]);
+    }
+}

@@ -1,4 +1,4 @@
-//! Door and link against what is hostile, callers against servers, the fuzzers' seeds.
+//! Door and link against what is hostile, callers against servers.
 
 use super::door::{Door, Knock, readable};
 use super::fuzz::{SOCKET, conclusion, fuzz_srt_datagrams, fuzz_srt_text, induction};
@@ -6,7 +6,6 @@ use super::link::{Link, Step, Terms};
 use super::{Passphrase, Passphrases, SrtConfig, SrtUrl};
 use crate::access::Action;
 use crate::clock::Clock;
-use crate::fuzz_replay::replay;
 use crate::listen::Sound;
 use crate::relay::{Relay, RelayConfig};
 use bytes::Bytes;
@@ -34,7 +33,7 @@ fn link() -> Link {
 }
 
 /// A control packet of `kind` for our connection.
-fn control(kind: u8, words: &[u32]) -> Vec<u8> {
+pub(super) fn control(kind: u8, words: &[u32]) -> Vec<u8> {
     let mut out = vec![0x80, kind, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1];
     words.iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
     out
@@ -226,40 +225,6 @@ async fn a_caller_is_told_why_not() {
     check("garden", "it does not understand the stream id").await;
     server.stop().await;
     assert!(why("read:cam").await.starts_with("no answer from 127.0.0.1:"), "nobody is there");
-}
-
-#[test]
-fn corpora() {
-    let texts: &[&[u8]] = &[
-        b"publish:live/cam1:joe:secret:token=a%20b",
-        b"#!::m=publish,r=/cam,u=joe,s=a:b=c,h=host,t=stream",
-        b"read:cam:token=1",
-        b"srt://[::1]:9000?streamid=%23!::r=cam&passphrase=0123456789&latency=300&pbkeylen=32&mode=caller",
-    ];
-    replay("srt_text", fuzz_srt_text, texts);
-    let framed = |datagrams: &[Vec<u8>]| -> Vec<u8> {
-        let length = |datagram: &Vec<u8>| u16::try_from(datagram.len()).unwrap().to_be_bytes();
-        datagrams.iter().flat_map(|datagram| [&length(datagram)[..], datagram].concat()).collect()
-    };
-    // Two payloads with one missing between, then what reports, acknowledges, gives up and ends.
-    let data = |number: u32| {
-        let mut out = number.to_be_bytes().to_vec();
-        out.extend_from_slice(&[0xC0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 1]);
-        out.extend_from_slice(&[0x47; 188]);
-        out
-    };
-    let handshakes = framed(&[induction(), conclusion(&[0; 4]), [conclusion(&[0; 4]), vec![0, 5, 0, 0]].concat()]);
-    let running = framed(&[
-        data(7),
-        data(9),
-        control(2, &[8, 1000, 100, 64, 1, 1, 1]),
-        control(3, &[7]),
-        control(6, &[0]),
-        control(7, &[8, 8]),
-        control(1, &[0]),
-        control(5, &[0]),
-    ]);
-    replay("srt_datagrams", fuzz_srt_datagrams, &[&handshakes, &running]);
 }
 
 proptest! {

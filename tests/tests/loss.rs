@@ -49,8 +49,8 @@ fn bearable(loss: f64, frozen: f64, concealed: f64) -> Result<()> {
     let number = |name: &str| report[name].as_f64().unwrap_or(f64::NAN);
     ensure!(number("falls") == 0.0, "no picture goes back: {report}");
     ensure!(number("nacks") > 0.0 && number("again") > 0.0, "what is lost is asked for and sent again: {report}");
-    // The page cannot look at every picture; the decoder counts them.
-    ensure!(number("decoded") > number("span") * 0.95, "pictures are missing: {report}");
+    // Whole pictures, as the browser counts them. A busy machine shows and even decodes fewer, which is not the network's doing.
+    ensure!(number("received") > number("span") * 0.97, "pictures are missing: {report}");
     ensure!(number("frozen") < number("span") / 30.0 * frozen, "the picture stands still: {report}");
     ensure!(number("concealed") < number("samples") * concealed, "sound with holes: {report}");
     ensure!((number("tone") - 1000.0).abs() < 15.0, "the beep is heard: {report}");

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{judge_says, python};
-use e2e::content::Content;
+use e2e::content::{Content, judge, whole};
 use e2e::enhanced_rtmp;
 use e2e::ffmpeg::{pull, pull_rtsp};
 use e2e::http::{get, request};
@@ -19,22 +19,6 @@ use std::time::{Duration, Instant};
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
 const LIP_SYNC: f64 = 0.045;
-
-/// Checks that `file` is the patient's stream, whole and in step.
-fn whole(file: &Path, codecs: (&str, &str), beeps: usize) -> Result<()> {
-    let check = || -> Result<()> {
-        let content = Content::read(file)?;
-        ensure!(content.codecs() == codecs, "{:?}", content.codecs());
-        content.dts_rises()?;
-        content.clock_runs(1)?;
-        content.in_sync(beeps, LIP_SYNC)?;
-        ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
-        let mut clocks = content.pictures.iter().filter_map(|(_, clock)| *clock);
-        ensure!(clocks.all(|clock| clock.stream == 7), "it is the patient's card");
-        Ok(())
-    };
-    check().with_context(|| file.display().to_string())
-}
 
 /// Checks that times rise and beeps come with their pictures. Where the stream was cut a beep may be, too, and is no pure tone.
 fn goes_on(content: &Content, limit: f64) -> Result<()> {
@@ -209,6 +193,15 @@ impl Camera {
 }
 
 /// What the camera shows and says comes out by RTSP with `codecs`, and by RTMP.
+/// This camera's pictures leave it some 45 ms late, and until its first sender report, seconds after PLAY, there is nothing to go by but
+/// arrival. From then on they are in step.
+fn comes_into_step(content: &Content) -> Result<()> {
+    let offsets = content.offsets();
+    ensure!(offsets.len() >= 4 && offsets.iter().all(|o| o.abs() <= 0.1), "out of step: {offsets:?}");
+    ensure!(offsets.last().is_some_and(|o| o.abs() <= LIP_SYNC), "not brought into step: {offsets:?}");
+    Ok(())
+}
+
 fn from_a_camera(test: &str, sound: &str, codec: &str, options: &[&str], keys: &str, credentials: &str) -> Result<()> {
     let dir = output_dir(test)?;
     let camera = Camera::start(&dir, H264, sound, options)?;
@@ -222,8 +215,8 @@ fn from_a_camera(test: &str, sound: &str, codec: &str, options: &[&str], keys: &
     for reader in &mut readers {
         reader.succeed(Duration::from_secs(40))?;
     }
-    whole(&own, ("h264", codec), 3)?;
-    whole(&flv, ("h264", "aac"), 3)?;
+    judge(&own, ("h264", codec), comes_into_step)?;
+    judge(&flv, ("h264", "aac"), comes_into_step)?;
     let log = std::fs::read_to_string(dir.join("relay.err"))?;
     ensure!(!log.contains("hunter2"), "the log has the password");
     relay.stop()
@@ -283,7 +276,7 @@ fn rtsp_with_h265() -> Result<()> {
     let content = Content::read(&file)?;
     content.dts_rises()?;
     content.clock_runs(1)?;
-    content.in_sync(3, LIP_SYNC)?;
+    comes_into_step(&content)?;
     ensure!(content.readable() > 0.99, "{} clocks are readable", content.readable());
     relay.stop()
 }

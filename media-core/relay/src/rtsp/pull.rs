@@ -150,7 +150,7 @@ pub async fn pull(
     path: &PathName,
     clock: Clock,
 ) -> Result<Infallible, PullError> {
-    let opening = tokio::time::timeout(DIAL, open(url, transport));
+    let opening = tokio::time::timeout(DIAL, set_up(url, transport));
     let opened = opening.await.map_err(|_elapsed| PullError::Timeout(url.host()))??;
     for track in &opened.skipped {
         warn!(%path, codec = track.codec, reason = track.reason, "a track is not carried");
@@ -165,21 +165,10 @@ struct Opened {
     skipped: Vec<SkippedTrack>,
 }
 
-async fn open(url: &RtspUrl, transport: PullTransport) -> Result<Opened, PullError> {
-    match transport {
-        PullTransport::Tcp => set_up(url, false).await,
-        PullTransport::Udp => set_up(url, true).await,
-        PullTransport::Automatic => match set_up(url, false).await {
-            Err(PullError::Transport) => set_up(url, true).await,
-            other => other,
-        },
-    }
-}
-
 /// RTSP's status for a transport that is not there (RFC 2326 §11.3.14).
 const UNSUPPORTED_TRANSPORT: u16 = 461;
 
-async fn set_up(url: &RtspUrl, udp: bool) -> Result<Opened, PullError> {
+async fn set_up(url: &RtspUrl, transport: PullTransport) -> Result<Opened, PullError> {
     let options = SessionOptions::default()
         .creds(url.credentials.clone())
         .user_agent("visavis".into())
@@ -187,22 +176,22 @@ async fn set_up(url: &RtspUrl, udp: bool) -> Result<Opened, PullError> {
     let mut session: Session<Described> = Session::describe(url.url.clone(), options).await?;
     let presentation = Presentation::parse(session.sdp())?;
     let (mut carried, mut skipped) = (Vec::new(), Vec::new());
+    let mut udp = transport == PullTransport::Udp;
     for (n, media) in presentation.media.iter().enumerate().take(session.streams().len()) {
         if let Format::Other(name) = &media.format {
             skipped.push(SkippedTrack { codec: name.clone(), reason: "this codec is not carried".into() });
             continue;
         }
-        let transport = if udp {
-            Transport::Udp(UdpTransportOptions::default())
-        } else {
-            Transport::Tcp(TcpTransportOptions::default())
-        };
-        session.setup(n, SetupOptions::default().transport(transport)).await.map_err(|error| {
+        while let Err(error) = session.setup(n, by(udp)).await {
             match error.status_code() {
-                Some(UNSUPPORTED_TRANSPORT) => PullError::Transport,
-                _ => error.into(),
+                // In the same session: servers that tidy up after one refuse the next for a moment.
+                Some(UNSUPPORTED_TRANSPORT) if transport == PullTransport::Automatic && !udp && carried.is_empty() => {
+                    udp = true;
+                }
+                Some(UNSUPPORTED_TRANSPORT) => return Err(PullError::Transport),
+                _ => return Err(error.into()),
             }
-        })?;
+        }
         carried.push(n);
     }
     if carried.is_empty() {
@@ -214,6 +203,15 @@ async fn set_up(url: &RtspUrl, udp: bool) -> Result<Opened, PullError> {
     let wait = if udp { REORDER } else { Duration::ZERO };
     let ingest = Ingest::new(&presentation, &carried, wait, rand::random());
     Ok(Opened { session, ingest, skipped })
+}
+
+fn by(udp: bool) -> SetupOptions {
+    let transport = if udp {
+        Transport::Udp(UdpTransportOptions::default())
+    } else {
+        Transport::Tcp(TcpTransportOptions::default())
+    };
+    SetupOptions::default().transport(transport)
 }
 
 async fn receive(

@@ -31,7 +31,7 @@ pub(crate) fn transcode(bench: &Bench) -> Result<Vec<Figure>> {
     }
     let tree = Tree::of(relay.program.id());
     let idle = tree.cpu(seconds)?;
-    let players = urls.iter().map(|url| Player::join(url)).collect::<Result<Vec<_>>>()?;
+    let players = urls.iter().map(|url| Player::join(&format!("{url}_aac"))).collect::<Result<Vec<_>>>()?;
     for player in &players {
         player.first(Duration::from_secs(10), |unit: &AccessUnit| !unit.is_video())?;
     }

@@ -74,6 +74,17 @@ fn rtmp_always_and_on_demand() -> Result<()> {
     relay.stop()
 }
 
+/// Somebody who reads `cam` into `file` and has had some seconds of it.
+fn well_under_way(relay: &Relay, dir: &Path, file: &Path) -> Result<Program> {
+    relay.path_ready("cam")?;
+    let reader = pull("reader", dir, &relay.rtmp("cam")?, 12.0, file)?;
+    relay.path_until("cam", |path| path["readers"].as_array().is_some_and(|readers| !readers.is_empty()))?;
+    let received = |path: &serde_json::Value| path["inboundBytes"].as_u64().unwrap_or_default();
+    let joined = received(&relay.path_ready("cam")?);
+    relay.path_until("cam", |path| received(path) > joined + 300_000)?;
+    Ok(reader)
+}
+
 #[test]
 fn the_server_is_killed_and_comes_back() -> Result<()> {
     let dir = output_dir("source_the_server_is_killed_and_comes_back")?;
@@ -82,13 +93,8 @@ fn the_server_is_killed_and_comes_back() -> Result<()> {
     let nginx = Nginx::rtmp(&dir, &address, &status)?;
     let patient = Patient::push("first", &dir, &url, &Phone::default())?;
     let relay = relay(&dir, &format!("{{cam: {{source: \"{url}\"}}}}"))?;
-    relay.path_ready("cam")?;
     let file = dir.join("both.flv");
-    let mut reader = pull("reader", &dir, &relay.rtmp("cam")?, 12.0, &file)?;
-    relay.path_until("cam", |path| path["readers"].as_array().is_some_and(|readers| !readers.is_empty()))?;
-    let received = |path: &serde_json::Value| path["inboundBytes"].as_u64().unwrap_or_default();
-    let joined = received(&relay.path_ready("cam")?);
-    relay.path_until("cam", |path| received(path) > joined + 300_000)?;
+    let mut reader = well_under_way(&relay, &dir, &file)?;
 
     drop((nginx, patient));
     relay.path_until("cam", |path| path["ready"] == false)?;
@@ -192,7 +198,6 @@ impl Camera {
     }
 }
 
-/// What the camera shows and says comes out by RTSP with `codecs`, and by RTMP.
 /// This camera's pictures leave it some 45 ms late, and until its first sender report, seconds after PLAY, there is nothing to go by but
 /// arrival. From then on they are in step.
 fn comes_into_step(content: &Content) -> Result<()> {
@@ -202,6 +207,7 @@ fn comes_into_step(content: &Content) -> Result<()> {
     Ok(())
 }
 
+/// What the camera shows and says comes out by RTSP with `codec`, and by RTMP.
 fn from_a_camera(test: &str, sound: &str, codec: &str, options: &[&str], keys: &str, credentials: &str) -> Result<()> {
     let dir = output_dir(test)?;
     let camera = Camera::start(&dir, H264, sound, options)?;
@@ -431,13 +437,8 @@ fn a_camera_is_killed_and_comes_back() -> Result<()> {
     let camera = Camera::start(&dir, H264, AAC, &[])?;
     let address = camera.server.address.clone();
     let relay = relay(&dir, &format!("{{cam: {{source: \"{}\"}}}}", camera.url("")))?;
-    relay.path_ready("cam")?;
     let file = dir.join("both.flv");
-    let mut reader = pull("reader", &dir, &relay.rtmp("cam")?, 12.0, &file)?;
-    relay.path_until("cam", |path| path["readers"].as_array().is_some_and(|readers| !readers.is_empty()))?;
-    let received = |path: &serde_json::Value| path["inboundBytes"].as_u64().unwrap_or_default();
-    let joined = received(&relay.path_ready("cam")?);
-    relay.path_until("cam", |path| received(path) > joined + 300_000)?;
+    let mut reader = well_under_way(&relay, &dir, &file)?;
     drop(camera);
     relay.path_until("cam", |path| path["ready"] == false)?;
     let port = address.rsplit_once(':').context("no port")?.1.to_owned();

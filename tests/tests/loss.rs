@@ -49,7 +49,7 @@ fn bearable(loss: f64, frozen: f64, concealed: f64) -> Result<()> {
     let number = |name: &str| report[name].as_f64().unwrap_or(f64::NAN);
     ensure!(number("falls") == 0.0, "no picture goes back: {report}");
     ensure!(number("nacks") > 0.0 && number("again") > 0.0, "what is lost is asked for and sent again: {report}");
-    // Whole pictures, as the browser counts them. A busy machine shows and even decodes fewer, which is not the network's doing.
+    // Pictures that came whole, before the decoder: a busy machine's browser skips some, which is not the network's doing.
     ensure!(number("received") > number("span") * 0.97, "pictures are missing: {report}");
     ensure!(number("frozen") < number("span") / 30.0 * frozen, "the picture stands still: {report}");
     ensure!(number("concealed") < number("samples") * concealed, "sound with holes: {report}");

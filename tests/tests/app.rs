@@ -65,6 +65,9 @@ fn a_consultation() -> Result<()> {
     })?;
     assert_eq!(seen.stream, 42, "it is the patient who is seen");
     desktop.screenshot(&dir, "live")?;
+    app.evaluate("document.documentElement.dataset.theme = 'dark'")?;
+    app.painted()?;
+    desktop.screenshot(&dir, "live-dark")?;
 
     let file = dir.join("doctor.flv");
     pull("pull", &dir, &urls[1], 5.0, &file)?.succeed(Duration::from_secs(40))?;

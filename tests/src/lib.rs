@@ -28,4 +28,5 @@ pub mod tls;
 pub mod tones;
 pub mod wait;
 pub mod webdriver;
+pub mod whep_server;
 pub mod whip_server;

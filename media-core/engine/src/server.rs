@@ -103,6 +103,7 @@ impl ServerTarget {
         WhipTarget {
             url: format!("{scheme}://{host}{port}{prefix}/{}/whip", self.doctor),
             auth,
+            trust: Trust::System,
             ice_servers: Vec::new(),
         }
     }

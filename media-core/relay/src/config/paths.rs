@@ -109,11 +109,12 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
     let start_timeout = path.done("sourceOnDemandStartTimeout", notes);
     let close_after = path.done("sourceOnDemandCloseAfter", notes);
     let fingerprint = path.done("sourceFingerprint", notes);
+    let token = path.done("whepBearerToken", notes);
     // The second is the first's old name.
     let transport =
         [path.done("rtspTransport", notes), path.done("sourceProtocol", notes)].into_iter().flatten().next();
     let Some(source) = source.filter(|source| source.text().as_deref() != Ok("publisher")) else {
-        let given = [on_demand.filter(|value| value.flag() != Ok(false)), fingerprint, transport];
+        let given = [on_demand.filter(|value| value.flag() != Ok(false)), fingerprint, transport, token];
         return match given.into_iter().flatten().next() {
             Some(value) => Err(ConfigError::new(
                 value.line,
@@ -122,7 +123,10 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
             None => Ok(None),
         };
     };
-    let url = source.parse::<SourceUrl>()?;
+    let mut url = source.parse::<SourceUrl>()?;
+    if let Some(value) = token {
+        url = url.with_token(value.text()?).map_err(|error| ConfigError::new(value.line, error.to_string()))?;
+    }
     let mut times = OnDemand::default();
     if let Some(value) = start_timeout {
         times.start_timeout = value.parse::<Span>()?.0;
@@ -283,6 +287,10 @@ mod tests {
             "line 2: 'multicast' is no transport; write automatic, tcp or udp",
         );
         check("a: {source: rtmp://h/a, sourceFingerprint: 00}", "line 2: a fingerprint is");
+        check(
+            "a: {source: rtmp://h/a, whepBearerToken: hush}",
+            "line 2: a bearer token goes with whep:// and wheps://",
+        );
     }
 
     #[test]

@@ -5,13 +5,11 @@
 use crate::srt::{SrtUrl, SrtUrlError};
 use crate::tls::Trust;
 use crate::webrtc::client::{WhipAuth, WhipTarget};
-use percent_encoding::percent_decode_str;
 use proto::rtmp::{RtmpUrl, UrlError};
 use proto::rtsp::{RtspUrl, RtspUrlError};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
-use url::Url;
 
 /// Why a text names no destination.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -31,8 +29,8 @@ pub enum DestinationError {
     /// As above.
     #[error("the address is malformed: {0}")]
     Http(#[from] url::ParseError),
-    /// Only RTMP and RTSP go to servers that signed their own certificate.
-    #[error("a fingerprint goes with rtmps:// and rtsps://")]
+    /// SRT has no certificates.
+    #[error("a fingerprint goes with rtmps://, rtsps:// and whips://")]
     Fingerprint,
     /// Only WHIP takes a token.
     #[error("a token goes with whip:// and whips://")]
@@ -62,10 +60,12 @@ impl Destination {
     /// Sets whom to believe where the connection is encrypted.
     ///
     /// # Errors
-    /// [`DestinationError::Fingerprint`] for WHIP, which believes the system's roots, and for SRT, which has none.
+    /// [`DestinationError::Fingerprint`] for SRT, which has no certificates.
     pub fn with_trust(mut self, trust: Trust) -> Result<Self, DestinationError> {
-        if matches!(self.to, To::Whip(_) | To::Srt(_)) && trust != Trust::System {
-            return Err(DestinationError::Fingerprint);
+        match &mut self.to {
+            To::Srt(_) if trust != Trust::System => return Err(DestinationError::Fingerprint),
+            To::Whip(target) => target.trust = trust,
+            To::Srt(_) | To::Rtmp(_) | To::Rtsp(_) => {}
         }
         self.trust = trust;
         Ok(self)
@@ -108,8 +108,8 @@ impl FromStr for Destination {
         let to = match scheme.to_ascii_lowercase().as_str() {
             "rtmp" | "rtmps" => To::Rtmp(RtmpUrl::parse(text)?),
             "rtsp" | "rtsps" => To::Rtsp(RtspUrl::parse(text)?),
-            "whip" | "http" => To::Whip(whip("http", rest)?),
-            "whips" | "https" => To::Whip(whip("https", rest)?),
+            "whip" | "http" => To::Whip(WhipTarget::parse("http", rest)?),
+            "whips" | "https" => To::Whip(WhipTarget::parse("https", rest)?),
             "srt" => To::Srt(text.trim().parse()?),
             _ => return Err(DestinationError::Scheme(scheme.to_owned())),
         };
@@ -122,27 +122,10 @@ impl fmt::Display for Destination {
         match &self.to {
             To::Rtmp(url) => fmt::Display::fmt(url, f),
             To::Rtsp(url) => fmt::Display::fmt(url, f),
-            // Platforms put the key into the path.
-            To::Whip(target) => {
-                let (scheme, rest) = target.url.split_once("://").unwrap_or(("http", &target.url));
-                write!(f, "{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
-            }
+            To::Whip(target) => fmt::Display::fmt(target, f),
             To::Srt(url) => fmt::Display::fmt(url, f),
         }
     }
-}
-
-/// An endpoint; `user:password@` becomes Basic.
-fn whip(scheme: &str, rest: &str) -> Result<WhipTarget, DestinationError> {
-    let mut url = Url::parse(&format!("{scheme}://{rest}"))?;
-    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-    let auth = match (url.username(), url.password()) {
-        ("", None) => WhipAuth::None,
-        (user, password) => WhipAuth::Basic { user: decoded(user), password: decoded(password.unwrap_or_default()) },
-    };
-    // Neither fails where there is a host, and HTTP has one.
-    let _removed = (url.set_username(""), url.set_password(None));
-    Ok(WhipTarget { url: url.into(), auth, ice_servers: Vec::new() })
 }
 
 impl fmt::Debug for Destination {

@@ -5,6 +5,7 @@
 use super::{OnDemand, SourceConfig, SourceError};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
+use crate::webrtc::client::Farewells;
 use hub::Hub;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,13 +17,13 @@ use tracing::{info, warn};
 const STEADY: Duration = Duration::from_secs(5);
 
 /// Keeps `source` on its path for as long as it is polled.
-pub(super) async fn keep(source: SourceConfig, hub: Hub, clock: Clock) -> Infallible {
-    let Some(times) = source.on_demand else { return again(&source, &hub, clock).await };
+pub(super) async fn keep(source: SourceConfig, hub: Hub, clock: Clock, farewells: Farewells) -> Infallible {
+    let Some(times) = source.on_demand else { return again(&source, &hub, clock, &farewells).await };
     loop {
         wanted(&source, &hub, |demand| demand > 0).await;
         info!(path = %source.path, url = %source.url, "somebody wants it: the source is fetched");
         tokio::select! {
-            never = again(&source, &hub, clock) => return never,
+            never = again(&source, &hub, clock, &farewells) => return never,
             () = unwanted(&source, &hub, times) => {}
         }
         info!(path = %source.path, "nobody wants it any more: the source is left");
@@ -30,11 +31,11 @@ pub(super) async fn keep(source: SourceConfig, hub: Hub, clock: Clock) -> Infall
 }
 
 /// Fetches, and fetches again.
-async fn again(source: &SourceConfig, hub: &Hub, clock: Clock) -> Infallible {
+async fn again(source: &SourceConfig, hub: &Hub, clock: Clock, farewells: &Farewells) -> Infallible {
     let mut backoff = Backoff::new();
     loop {
         let (began, before) = (Instant::now(), received(source, hub));
-        let error = match attempt(source, hub, clock).await {
+        let error = match attempt(source, hub, clock, farewells).await {
             Ok(never) => return never,
             Err(error) => error,
         };
@@ -48,11 +49,16 @@ async fn again(source: &SourceConfig, hub: &Hub, clock: Clock) -> Infallible {
 }
 
 /// One attempt, in a task of its own: what comes from elsewhere goes through parsers of others, and one that panics ends its attempt alone.
-async fn attempt(source: &SourceConfig, hub: &Hub, clock: Clock) -> Result<Infallible, SourceError> {
+async fn attempt(
+    source: &SourceConfig,
+    hub: &Hub,
+    clock: Clock,
+    farewells: &Farewells,
+) -> Result<Infallible, SourceError> {
     // Dropping the set ends the task.
     let mut task = JoinSet::new();
-    let (source, hub) = (source.clone(), hub.clone());
-    task.spawn(async move { source.fetch(&hub, clock).await });
+    let (source, hub, farewells) = (source.clone(), hub.clone(), farewells.clone());
+    task.spawn(async move { source.fetch(&hub, clock, &farewells).await });
     task.join_next().await.and_then(Result::ok).unwrap_or(Err(SourceError::Panicked))
 }
 

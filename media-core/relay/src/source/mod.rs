@@ -13,11 +13,13 @@ pub use url::{SourceUrl, SourceUrlError};
 use crate::clock::Clock;
 use crate::rtsp::PullTransport;
 use crate::tls::Trust;
+use crate::webrtc::client::{self, Farewells, WhepError, WhipTarget, Wish};
 use crate::{hls, mpegts, rtmp, rtsp, srt};
 use hub::{Hub, PathName};
 use std::convert::Infallible;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +72,9 @@ pub enum SourceError {
     /// By HLS.
     #[error(transparent)]
     Hls(#[from] hls::pull::PullError),
+    /// By WHEP.
+    #[error(transparent)]
+    Whep(#[from] WhepError),
     /// A client broke off; what it read is to blame, and the next attempt may read something else.
     #[error("the client broke off")]
     Panicked,
@@ -82,7 +87,7 @@ impl SourceConfig {
     }
 
     /// One connection, from dialling to its end. A new protocol is added here, in [`SourceUrl`] and in [`SourceError`].
-    async fn fetch(&self, hub: &Hub, clock: Clock) -> Result<Infallible, SourceError> {
+    async fn fetch(&self, hub: &Hub, clock: Clock, farewells: &Farewells) -> Result<Infallible, SourceError> {
         let path = &self.path;
         match &self.url {
             SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, path, clock).await?),
@@ -90,16 +95,23 @@ impl SourceConfig {
             SourceUrl::Srt(url) => Ok(srt::pull(url, hub, path, clock).await?),
             SourceUrl::MpegTs(url) => Ok(mpegts::pull(url, hub, path, clock).await?),
             SourceUrl::Hls(url) => Ok(hls::pull::pull(url, self.trust, hub, path, clock).await?),
+            SourceUrl::Whep(target) => {
+                let target = WhipTarget { trust: self.trust, ..target.clone() };
+                let status = watch::Sender::default();
+                Ok(client::pull(&target, Wish::Anything, hub, path, clock, &status, farewells).await?)
+            }
         }
     }
 }
 
 /// Fetches `sources` until `stop`.
 pub(crate) async fn run(sources: Vec<SourceConfig>, hub: Hub, clock: Clock, stop: CancellationToken) {
-    let mut tasks = JoinSet::new();
+    let (mut tasks, farewells) = (JoinSet::new(), Farewells::default());
     for source in sources {
-        tasks.spawn(keeper::keep(source, hub.clone(), clock));
+        tasks.spawn(keeper::keep(source, hub.clone(), clock, farewells.clone()));
     }
-    // Dropping the set ends them all: a fetch may be dropped wherever it is.
     stop.cancelled().await;
+    // A fetch may be dropped wherever it is.
+    tasks.shutdown().await;
+    farewells.ended().await;
 }

@@ -4,13 +4,14 @@ use crate::hls::pull::{HlsUrl, HlsUrlError};
 use crate::mpegts::{UdpUrl, UdpUrlError};
 use crate::rtsp::{RtspUrl, RtspUrlError};
 use crate::srt::{SrtUrl, SrtUrlError};
+use crate::webrtc::client::{WhipAuth, WhipTarget};
 use proto::rtmp::{RtmpUrl, UrlError};
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
 /// What is fetched, for whoever wrote something else.
-const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, srt://, udp+mpegts://, http:// or https://";
+const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, srt://, udp+mpegts://, whep://, wheps://, http:// or https://";
 
 /// Where a source is. `Display` and `Debug` leave credentials out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum SourceUrl {
     MpegTs(UdpUrl),
     /// `http://` or `https://`, of a playlist.
     Hls(HlsUrl),
+    /// `whep://` or `wheps://`, which is HTTP.
+    Whep(WhipTarget),
 }
 
 /// What is wrong with the URL of a source.
@@ -54,6 +57,12 @@ pub enum SourceUrlError {
     /// Not a playlist's URL.
     #[error(transparent)]
     Hls(#[from] HlsUrlError),
+    /// Not a WHEP server's URL.
+    #[error("the address is malformed: {0}")]
+    Whep(#[from] url::ParseError),
+    /// A token for a protocol that has none.
+    #[error("a bearer token goes with whep:// and wheps://")]
+    Token,
 }
 
 impl SourceUrl {
@@ -65,6 +74,18 @@ impl SourceUrl {
             Self::Srt(_) => "srtSource",
             Self::MpegTs(_) => "mpegtsSource",
             Self::Hls(_) => "hlsSource",
+            Self::Whep(_) => "webRTCSource",
+        }
+    }
+
+    /// With a token that is shown to the server.
+    ///
+    /// # Errors
+    /// [`SourceUrlError::Token`] for all but WHEP.
+    pub fn with_token(self, token: String) -> Result<Self, SourceUrlError> {
+        match self {
+            Self::Whep(target) => Ok(Self::Whep(WhipTarget { auth: WhipAuth::Bearer(token), ..target })),
+            _ => Err(SourceUrlError::Token),
         }
     }
 }
@@ -77,7 +98,8 @@ impl FromStr for SourceUrl {
             return Err(SourceUrlError::Redirect);
         }
         // Only the scheme is told back: the rest may hold a password.
-        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let scheme = scheme.to_ascii_lowercase();
         match scheme.as_str() {
             "rtmp" | "rtmps" => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
             "rtsp" => Ok(Self::Rtsp(text.parse()?)),
@@ -85,6 +107,8 @@ impl FromStr for SourceUrl {
             "srt" => Ok(Self::Srt(text.parse()?)),
             "udp" | "udp+mpegts" => Ok(Self::MpegTs(text.parse()?)),
             "http" | "https" => Ok(Self::Hls(text.parse()?)),
+            "whep" => Ok(Self::Whep(WhipTarget::parse("http", rest)?)),
+            "wheps" => Ok(Self::Whep(WhipTarget::parse("https", rest)?)),
             "" => Err(SourceUrlError::Scheme(text.chars().take_while(char::is_ascii_alphanumeric).collect())),
             _ => Err(SourceUrlError::Scheme(format!("{scheme}://"))),
         }
@@ -99,6 +123,7 @@ impl fmt::Display for SourceUrl {
             Self::Srt(url) => url.fmt(f),
             Self::MpegTs(url) => url.fmt(f),
             Self::Hls(url) => url.fmt(f),
+            Self::Whep(target) => write!(f, "{}", target.to_string().replacen("http", "whep", 1)),
         }
     }
 }
@@ -133,11 +158,14 @@ mod tests {
         check("srt://h:9000?mode=listener", "mode 'listener' is not done here; write mode=caller, or nothing");
         check("udp://:5000", "mpegtsSource udp+mpegts://0.0.0.0:5000");
         check("https://me:secret@h/a.m3u8?secret", "hlsSource https://h");
+        check("whep://me:secret@h:8889/cam/whep?token=secret", "webRTCSource whep://h:8889");
+        check("WHEPS://h/secret/whep", "webRTCSource wheps://h");
+        check("whep://", "the address is malformed: empty host");
         check("https://h/a", "only HLS is pulled by HTTP, and its addresses end in .m3u8");
         check(
             "gopher://me:secret@h/a",
             "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, \
-             srt://, udp+mpegts://, http:// or https://",
+             srt://, udp+mpegts://, whep://, wheps://, http:// or https://",
         );
     }
 }

@@ -1,10 +1,11 @@
-//! WebRTC: WHIP in (RFC 9725) and WHEP out (draft-ietf-wish-whep) on one UDP port, and the WHIP client.
+//! WebRTC: WHIP in (RFC 9725) and WHEP out (draft-ietf-wish-whep) on one UDP port, and the client of both.
 //!
 //! Belongs here: HTTP routes, the UDP socket and whose datagram it is, sessions, the WebRTC stack behind [`transport`].
 //! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may
 //! publish and read (`crate::access`), finding what a reader can play (`crate::listen`).
 
 mod addresses;
+mod arrival;
 pub mod client;
 mod delivery;
 mod egress;

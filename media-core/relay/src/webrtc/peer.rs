@@ -393,7 +393,7 @@ fn egress_interceptors() -> Registry {
         .with(Slot::from(Delivery::SLOT), Delivery::new(wanted))
 }
 
-fn ingest_interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
+pub(crate) fn ingest_interceptors(engine: &mut MediaEngine) -> Result<Registry, RtcError> {
     configure_simulcast_extension_headers(engine)?;
     let registry = Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().build())

@@ -3,6 +3,7 @@
 //! Not here: HTTP (`http`), the loop of a session (`session`).
 
 use super::addresses::Sources;
+use super::arrival::Arrival;
 use super::egress::Egress;
 use super::ingest::Ingest;
 use super::link::{End, Link};
@@ -18,7 +19,7 @@ use crate::clock::Clock;
 use crate::listen::{Listening, Sound, Takes};
 use crate::udp;
 use futures_util::FutureExt;
-use hub::{Hub, PathName};
+use hub::{Hub, PathName, PublisherInfo};
 use media::Codec;
 use parking_lot::Mutex;
 use proto::whip::{EntityTag, IceServer, Taken};
@@ -259,8 +260,9 @@ impl WebRtcState {
         let (video, audio) = (taken.video.is_some(), taken.audio.is_some());
         match asker.role {
             SessionRole::Publish => {
-                let (hub, ingest) = (inner.hub.clone(), Ingest::new(video, audio));
-                let session = Session { link, ingest, hub, path: path.clone(), clock: inner.clock };
+                let info = PublisherInfo { kind: "webRTCSession", id: id.clone(), answers_keyframes: true };
+                let arrival = Arrival::new(Ingest::new(video, audio), inner.hub.clone(), path.clone(), info);
+                let session = Session { link, arrival, clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);
             }
             SessionRole::Read => {

@@ -5,6 +5,7 @@ use super::{SessionState, WebRtcConfig, WebRtcState, serve};
 use crate::access::{AccessRequest, Authorizer, Refusal, Verdict};
 use crate::clock::Clock;
 use crate::listen::Listening;
+use crate::tls::Trust;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -90,7 +91,12 @@ impl Server {
     }
 
     fn target(&self, token: &str) -> WhipTarget {
-        WhipTarget { url: self.url.clone(), auth: WhipAuth::Bearer(token.into()), ice_servers: vec![] }
+        WhipTarget {
+            url: self.url.clone(),
+            auth: WhipAuth::Bearer(token.into()),
+            trust: Trust::System,
+            ice_servers: vec![],
+        }
     }
 
     fn read(&self) -> Reader {

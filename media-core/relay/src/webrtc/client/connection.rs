@@ -1,7 +1,8 @@
-//! The WebRTC half of a WHIP client: offer, candidates, answer, and the RTCP that comes back.
+//! The WebRTC half of a client: offer, candidates, answer, and the RTCP that comes back about what is sent.
 //!
-//! Not here: HTTP (`signalling`), packets out (`outbound`).
+//! Not here: HTTP (`signalling`), packets out (`outbound`) and in (`inbound`).
 
+use super::inbound::{self, Received};
 use super::outbound::{Outbound, OutboundTrack, WallClock};
 use super::{ClientState, ClientStatus, KINDS, Offered, WhipError, WhipTarget};
 use crate::webrtc::addresses::is_link_local;
@@ -21,14 +22,16 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use rtc::statistics::StatsSelector;
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState, Registry,
@@ -41,9 +44,18 @@ const GATHER: Duration = Duration::from_millis(400);
 /// Interfaces, STUN and TURN servers of one machine.
 const MAX_CANDIDATES: usize = 64;
 
-/// One connection that sends.
+/// Which way media goes.
+pub(super) enum Way {
+    /// To the server, which may ask for key frames.
+    Send { offered: Offered, keyframe: Arc<Notify> },
+    /// From the server.
+    Receive(mpsc::Sender<Received>),
+}
+
+/// One connection.
 pub(super) struct Connection {
     peer: Arc<dyn PeerConnection>,
+    /// What is sent.
     tracks: Vec<LocalTrack>,
     gathered: Arc<Notify>,
     candidates: Mutex<mpsc::Receiver<String>>,
@@ -64,6 +76,7 @@ struct Handler {
     status: Arc<watch::Sender<ClientStatus>>,
     gathered: Arc<Notify>,
     candidates: mpsc::Sender<String>,
+    received: Option<mpsc::Sender<Received>>,
 }
 
 #[async_trait::async_trait]
@@ -96,32 +109,35 @@ impl PeerConnectionEventHandler for Handler {
         };
         self.status.send_modify(|status| status.state = state);
     }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        if let Some(received) = &self.received {
+            // Ends with the track, which ends with the connection.
+            tokio::spawn(inbound::read(track, received.clone()));
+        }
+    }
 }
 
 impl Connection {
     pub(super) async fn build(
         target: &WhipTarget,
-        offered: Offered,
+        way: &Way,
         ice_servers: &[IceServer],
         status: watch::Sender<ClientStatus>,
-        keyframe: Arc<Notify>,
     ) -> Result<Self, WhipError> {
         let (status, gathered) = (Arc::new(status), Arc::new(Notify::new()));
         let (sender, candidates) = mpsc::channel(MAX_CANDIDATES);
-        let mut engine = MediaEngine::default();
-        for kind in KINDS.into_iter().filter(|k| wanted(offered, *k)) {
-            engine.register_codec(codec(kind), codec_kind(kind)).map_err(failed)?;
-        }
-        configure_simulcast_extension_headers(&mut engine).map_err(failed)?;
-        let registry = Registry::new()
-            .with(Slot::NackResponder, NackResponderBuilder::new().build())
-            .with(Slot::from(Delivery::SLOT), Delivery::new(|p| p.is::<ReceiverReport>() || is_keyframe_request(p)));
+        let ((engine, registry), received) = match way {
+            Way::Send { offered, .. } => (outbound_media(*offered)?, None),
+            Way::Receive(received) => (inbound::media().map_err(failed)?, Some(received.clone())),
+        };
         let servers = ice_servers.iter().map(|s| RTCIceServer {
             urls: vec![s.url.clone()],
             username: s.username.clone().unwrap_or_default(),
             credential: s.credential.clone().unwrap_or_default(),
         });
-        let handler = Handler { status: Arc::clone(&status), gathered: Arc::clone(&gathered), candidates: sender };
+        let handler =
+            Handler { status: Arc::clone(&status), gathered: Arc::clone(&gathered), candidates: sender, received };
         let peer = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build())
             .with_media_engine(engine)
@@ -135,11 +151,20 @@ impl Connection {
 
         let clock = WallClock::now();
         let (mut tracks, mut feedback) = (Vec::new(), JoinSet::new());
-        for kind in KINDS.into_iter().filter(|k| wanted(offered, *k)) {
-            let track = LocalTrack::add(&peer, kind).await?;
-            let (events, status, keyframe) = (Arc::clone(&track.track), Arc::clone(&status), Arc::clone(&keyframe));
-            feedback.spawn(read_feedback(events, clock, status, keyframe));
-            tracks.push(track);
+        match way {
+            Way::Send { offered, keyframe } => {
+                for kind in KINDS.into_iter().filter(|k| wanted(*offered, *k)) {
+                    let track = LocalTrack::add(&peer, kind).await?;
+                    let (events, status) = (Arc::clone(&track.track), Arc::clone(&status));
+                    feedback.spawn(read_feedback(events, clock, status, Arc::clone(keyframe)));
+                    tracks.push(track);
+                }
+            }
+            Way::Receive(_) => {
+                for kind in KINDS {
+                    peer.add_transceiver_from_kind(codec_kind(kind), None).await.map_err(failed)?;
+                }
+            }
         }
         let candidates = Mutex::new(candidates);
         Ok(Self { peer, tracks, gathered, candidates, status, clock, feedback })
@@ -200,12 +225,32 @@ impl Connection {
         Ok(Outbound::new(out))
     }
 
+    /// As ICE's latest check measured it.
+    pub(super) async fn round_trip(&self) -> Option<Duration> {
+        let stats = self.peer.get_stats(Instant::now(), StatsSelector::None).await;
+        let trips = stats.candidate_pairs().filter(|pair| pair.nominated).map(|pair| pair.current_round_trip_time);
+        trips.filter(|seconds| *seconds > 0.0).reduce(f64::min).and_then(|s| Duration::try_from_secs_f64(s).ok())
+    }
+
     pub(super) async fn close(mut self) {
         self.feedback.abort_all();
         if let Err(error) = self.peer.close().await {
             tracing::debug!(%error, "close");
         }
     }
+}
+
+/// H.264 and Opus as they are offered to be sent, and what minds their packets.
+fn outbound_media(offered: Offered) -> Result<(MediaEngine, Registry), WhipError> {
+    let mut engine = MediaEngine::default();
+    for kind in KINDS.into_iter().filter(|k| wanted(offered, *k)) {
+        engine.register_codec(codec(kind), codec_kind(kind)).map_err(failed)?;
+    }
+    configure_simulcast_extension_headers(&mut engine).map_err(failed)?;
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::from(Delivery::SLOT), Delivery::new(|p| p.is::<ReceiverReport>() || is_keyframe_request(p)));
+    Ok((engine, registry))
 }
 
 impl LocalTrack {

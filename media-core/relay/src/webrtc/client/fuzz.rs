@@ -1,7 +1,7 @@
-//! Entry point for the fuzzers: a WHIP server's answer, as the stack behind the client takes it. Not here: HTTP (`signalling`).
+//! Entry points for the fuzzers: a server's answer, as the stack behind the client takes it. Not here: HTTP (`signalling`).
 
-use super::KINDS;
 use super::connection::{codec, codec_kind};
+use super::{KINDS, inbound};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::RTCPeerConnectionBuilder;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
@@ -13,6 +13,29 @@ use std::time::Instant;
 /// An answer to an offer of ours.
 pub fn fuzz_whip_answer(data: &[u8]) {
     let _taken = accept(&String::from_utf8_lossy(data));
+}
+
+/// An answer to an offer to read.
+pub fn fuzz_whep_answer(data: &[u8]) {
+    let _taken = accept_to_read(&String::from_utf8_lossy(data));
+}
+
+fn accept_to_read(answer: &str) -> Option<()> {
+    let now = Instant::now();
+    let (engine, registry) = inbound::media().ok()?;
+    let mut peer = RTCPeerConnectionBuilder::new()
+        .with_configuration(RTCConfigurationBuilder::new().build())
+        .with_media_engine(engine)
+        .with_interceptor_registry(registry)
+        .build(now)
+        .ok()?;
+    for kind in KINDS {
+        peer.add_transceiver_from_kind(codec_kind(kind), None).ok()?;
+    }
+    let offer = peer.create_offer(None).ok()?;
+    peer.set_local_description(now, offer).ok()?;
+    let answer = RTCSessionDescription::answer(answer.to_owned()).ok()?;
+    peer.set_remote_description(now, answer).ok()
 }
 
 /// As the client does it, without sockets: the stack below the client's is the same.
@@ -61,6 +84,13 @@ mod tests {
         let candidate = ANSWER.replace("192.0.2.1 8189", "nowhere.local 99999").replace("typ host", "typ srflx raddr");
         let seeds: &[&[u8]] = &[ANSWER.as_bytes(), candidate.as_bytes(), b"v=0\r\nm=audio 0 x 0\r\n"];
         crate::fuzz_replay::replay("whip_answer", fuzz_whip_answer, seeds);
+        let (sent, other) = (ANSWER.replace("recvonly", "sendonly"), candidate.replace("recvonly", "sendonly"));
+        let named = sent.replace(
+            "a=sendonly\r\n",
+            "a=sendonly\r\na=ssrc-group:FID 1 2\r\na=ssrc:1 cname:c\r\na=ssrc:2 cname:c\r\n",
+        );
+        let seeds: &[&[u8]] = &[sent.as_bytes(), other.as_bytes(), named.as_bytes(), ANSWER.as_bytes()];
+        crate::fuzz_replay::replay("whep_answer", fuzz_whep_answer, seeds);
     }
 
     /// Else nothing of an answer would be fuzzed but its first lines.
@@ -68,5 +98,6 @@ mod tests {
     fn a_good_answer_is_taken() {
         let swapped = ANSWER.replace("video 9 UDP/TLS/RTP/SAVPF 102", "audio");
         assert!(accept(ANSWER).is_some() && accept(&swapped).is_none());
+        assert!(accept_to_read(&ANSWER.replace("recvonly", "sendonly")).is_some());
     }
 }

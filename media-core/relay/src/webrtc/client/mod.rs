@@ -1,65 +1,37 @@
-//! The WHIP client: publishes H.264 and Opus to a server (RFC 9725).
+//! WebRTC's client: publishes H.264 and Opus to a server by WHIP (RFC 9725), and takes them from one by WHEP.
 //!
 //! Belongs here: the HTTP exchange ([`signalling`]), the WebRTC connection ([`connection`]), what is sent and what comes back
-//! of it ([`WhipClient`]). Not here: trying again (whoever owns the destination), encoding, payload formats (`proto::rtp`).
+//! of it ([`WhipClient`]), what is taken (`whep`). Not here: trying again (whoever owns the destination or the source), encoding,
+//! payload formats (`proto::rtp`).
 
 mod connection;
+mod exchange;
 #[doc(hidden)]
 pub mod fuzz;
+mod inbound;
 mod outbound;
 mod signalling;
+mod target;
 #[cfg(test)]
 mod tests;
+mod whep;
 
 use crate::listen::Feed;
-use connection::Connection;
+use connection::Way;
+use exchange::{Exchanged, exchange};
 use hub::{Item, ReadError};
 use media::{AccessUnit, Codec, MediaKind, TrackSet};
 use outbound::Outbound;
-use proto::whip::IceServer;
-use signalling::Signalling;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use target::{WhipAuth, WhipTarget};
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+pub use whep::{Farewells, WhepError, Wish, pull};
 
-/// Where to publish, and with what rights.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WhipTarget {
-    /// The endpoint, such as `http://192.0.2.7:8889/doctorStream/whip`.
-    pub url: String,
-    /// What is shown to the server.
-    pub auth: WhipAuth,
-    /// ICE servers besides those the server names in `Link` headers.
-    pub ice_servers: Vec<IceServer>,
-}
-
-/// Credentials of a [`WhipTarget`].
-#[derive(Clone, PartialEq, Eq)]
-pub enum WhipAuth {
-    /// None.
-    None,
-    /// A token (RFC 6750).
-    Bearer(String),
-    /// User and password (RFC 7617).
-    Basic {
-        /// User name, without a colon.
-        user: String,
-        /// Password.
-        password: String,
-    },
-}
-
-/// Says where to, never with what.
-impl std::fmt::Debug for WhipTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.url.split('?').next().unwrap_or(""))
-    }
-}
-
-/// Why publishing failed.
+/// Why there is no connection to a server, or no more.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WhipError {
     /// Nobody accepts connections at the address, or it cannot be reached or resolved.
@@ -74,7 +46,7 @@ pub enum WhipError {
     /// `401` or `403`.
     #[error("the server refuses the credentials")]
     Unauthorized,
-    /// `404`: no such path, or no WHIP there.
+    /// `404`: no such path, or no WHIP or WHEP there.
     #[error("the server knows no such stream")]
     NotFound,
     /// The server answered, but not as RFC 9725 says, or with what cannot be done.
@@ -107,13 +79,13 @@ pub enum ClientState {
 pub struct ClientStatus {
     /// How far the connection is.
     pub state: ClientState,
-    /// Round trip, from the last receiver report (RFC 3550 §6.4.1).
+    /// Round trip: towards a server that is sent to from its last receiver report (RFC 3550 §6.4.1), else from ICE's checks.
     pub round_trip: Option<Duration>,
     /// Part of the packets lost since the report before the last, 0 to 1; the worse of the tracks.
     pub loss: Option<f32>,
-    /// RTP packets sent.
+    /// RTP packets sent or received.
     pub packets: u64,
-    /// RTP payload bytes sent.
+    /// RTP payload bytes sent or received.
     pub bytes: u64,
 }
 
@@ -134,18 +106,14 @@ impl Offered {
     }
 }
 
-/// From the answer to the end of the DTLS handshake.
-const CONNECT: Duration = Duration::from_secs(10);
-/// What a publisher that was told to stop still does for the server's sake: waiting for an answer that names the session it has
+/// What a client that was told to stop still does for the server's sake: waiting for an answer that names the session it has
 /// to end, and ending it. A server that is slower finds out by the silence.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// A connection that publishes.
 pub struct WhipClient {
-    connection: Connection,
-    signalling: Signalling,
+    open: Exchanged,
     outbound: Outbound,
-    status: watch::Receiver<ClientStatus>,
     keyframe: Arc<Notify>,
 }
 
@@ -170,80 +138,14 @@ impl WhipClient {
         if !offered.video && !offered.audio {
             return Err(WhipError::Protocol { detail: "there is neither H.264 nor Opus to send".into() });
         }
-        let mut signalling = Signalling::new(target)?;
-        let mut ice_servers = target.ice_servers.clone();
-        let named = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(None),
-            named = signalling.options() => named?,
-        };
-        for server in named {
-            if !ice_servers.contains(&server) {
-                ice_servers.push(server);
-            }
-        }
-        // Some servers name their ICE servers only with the answer, when gathering is over: then once more, with them.
-        for attempt in 0..2 {
-            let (status, keyframe) = (watch::Sender::new(ClientStatus::default()), Arc::new(Notify::new()));
-            let receiver = status.subscribe();
-            let connection = Connection::build(target, offered, &ice_servers, status, Arc::clone(&keyframe)).await?;
-            let offer = connection.offer().await?;
-            if stop.is_cancelled() {
-                connection.close().await;
-                return Ok(None);
-            }
-            let posted = match signalling.post(&offer).await {
-                Ok(posted) => posted,
-                Err(error) => {
-                    connection.close().await;
-                    return Err(error);
-                }
-            };
-            let new: Vec<_> = posted.ice_servers.iter().filter(|s| !ice_servers.contains(s)).cloned().collect();
-            if attempt == 0 && !new.is_empty() {
-                signalling.delete().await;
-                connection.close().await;
-                ice_servers.extend(new);
-                continue;
-            }
-            let finished = tokio::select! {
-                biased;
-                () = stop.cancelled() => None,
-                finished = Self::finish(&connection, &mut signalling, &posted.answer, receiver.clone()) => Some(finished),
-            };
-            let error = match finished {
-                Some(Ok(outbound)) => {
-                    return Ok(Some(Self { connection, signalling, outbound, status: receiver, keyframe }));
-                }
-                Some(Err(error)) => Some(error),
-                None => None,
-            };
-            signalling.delete().await;
-            connection.close().await;
-            return error.map_or(Ok(None), Err);
-        }
-        Err(WhipError::Protocol { detail: "other ICE servers with every answer".into() })
-    }
-
-    async fn finish(
-        connection: &Connection,
-        signalling: &mut Signalling,
-        answer: &str,
-        mut status: watch::Receiver<ClientStatus>,
-    ) -> Result<Outbound, WhipError> {
-        connection.accept(answer).await?;
-        let deadline = tokio::time::Instant::now() + CONNECT;
-        loop {
-            let state = status.borrow_and_update().state;
-            match state {
-                ClientState::Connected => return connection.outbound().await,
-                ClientState::Failed => return Err(WhipError::Timeout("ICE")),
-                ClientState::Connecting | ClientState::Interrupted => {}
-            }
-            tokio::select! {
-                changed = status.changed() => changed.map_err(|_| WhipError::Lost)?,
-                fragment = connection.trickle() => signalling.patch(&fragment).await,
-                () = tokio::time::sleep_until(deadline) => return Err(WhipError::Timeout("ICE")),
+        let keyframe = Arc::new(Notify::new());
+        let way = Way::Send { offered, keyframe: Arc::clone(&keyframe) };
+        let Some(open) = exchange(target, &way, stop).await? else { return Ok(None) };
+        match open.connection.outbound().await {
+            Ok(outbound) => Ok(Some(Self { open, outbound, keyframe })),
+            Err(error) => {
+                open.leave().await;
+                Err(error)
             }
         }
     }
@@ -254,15 +156,15 @@ impl WhipClient {
     /// # Errors
     /// [`WhipError::Lost`] once the connection has failed.
     pub async fn write(&mut self, unit: &AccessUnit) -> Result<(), WhipError> {
-        if self.status.borrow().state == ClientState::Failed {
+        if self.open.status.borrow().state == ClientState::Failed {
             return Err(WhipError::Lost);
         }
-        self.outbound.write(unit, Instant::now(), &self.connection).await
+        self.outbound.write(unit, Instant::now(), &self.open.connection).await
     }
 
     /// State, round trip and loss; changes about once a second.
     pub fn status(&self) -> watch::Receiver<ClientStatus> {
-        self.status.clone()
+        self.open.status.clone()
     }
 
     /// Completes when the server asks for a key frame (PLI or FIR).
@@ -272,8 +174,7 @@ impl WhipClient {
 
     /// Ends the session with `DELETE` and closes the connection.
     pub async fn close(self) {
-        self.signalling.delete().await;
-        self.connection.close().await;
+        self.open.leave().await;
     }
 
     /// Publishes what `reader` gives until it ends; key frame requests go to the path's publisher, `status` gets what is

@@ -1,4 +1,4 @@
-//! The HTTP half of a WHIP client: `OPTIONS`, `POST`, `PATCH`, `DELETE`.
+//! The HTTP half of a client: `OPTIONS`, `POST`, `PATCH`, `DELETE`.
 //!
 //! Not here: what offers and fragments say (`connection`), headers in text (`proto::whip`).
 
@@ -46,10 +46,12 @@ impl Signalling {
     }
 
     fn with_timeout(target: &WhipTarget, timeout: Duration) -> Result<Self, WhipError> {
+        let tls = target.trust.client_config().map_err(|e| WhipError::Protocol { detail: format!("TLS: {e}") })?;
         let client = Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(timeout)
             .connect_timeout(CONNECT_TIMEOUT)
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("visavis/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| protocol(&error))?;
@@ -88,7 +90,7 @@ impl Signalling {
             let tag = headers.get(ETAG).and_then(|v| v.to_str().ok()).and_then(EntityTag::parse);
             self.session = Some(Session { url, tag, trickle: true });
         } else {
-            tracing::warn!("the WHIP server names no session; it can only end by timeout");
+            tracing::warn!("the server names no session; it can only end by timeout");
         }
         let ice_servers = ice_servers(headers);
         let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -230,7 +232,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
+    use crate::tls::Trust;
     use axum::Router;
     use axum::http::{HeaderMap as Headers, StatusCode as Status, Uri};
     use axum::response::{IntoResponse, Response as Answer};
@@ -259,7 +261,7 @@ mod tests {
         // Another test may have been first.
         drop(rustls::crypto::ring::default_provider().install_default());
         let auth = WhipAuth::Bearer(token.into());
-        let target = WhipTarget { url, auth, ice_servers: vec![] };
+        let target = WhipTarget { url, auth, trust: Trust::System, ice_servers: vec![] };
         let mut signalling = Signalling::with_timeout(&target, Duration::from_millis(500))?;
         signalling.options().await?;
         let posted = signalling.post("v=0").await?;

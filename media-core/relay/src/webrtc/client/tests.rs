@@ -7,6 +7,7 @@ use super::{ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
 use crate::access::{AccessRequest, Authorizer, Verdict};
 use crate::clock::Clock;
 use crate::listen::Listening;
+use crate::tls::Trust;
 use crate::webrtc::{WebRtcConfig, WebRtcState, serve};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -110,7 +111,8 @@ async fn out_of_reach(response: Response, port: u16) -> Response {
 
 /// A publisher of one Opus track, and what stops it.
 fn publish(server: &Server) -> (Arc<Notify>, JoinHandle<Result<(), WhipError>>) {
-    let target = WhipTarget { url: server.url.clone(), auth: WhipAuth::None, ice_servers: vec![] };
+    let target =
+        WhipTarget { url: server.url.clone(), auth: WhipAuth::None, trust: Trust::System, ice_servers: vec![] };
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
     let task = tokio::spawn(async move {

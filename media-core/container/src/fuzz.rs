@@ -228,8 +228,18 @@ mod tests {
             }
             out
         });
+        let mut muxer_of_another = |(track, key, delta): (Track, Bytes, Bytes)| -> Option<Vec<u8>> {
+            let tracks = TrackSet::new([track.clone()]);
+            let mut muxer = mpegts::Muxer::new(&tracks, MediaTime::new(0, ClockRate::MILLI)).ok()?;
+            let mut out = Vec::new();
+            for (kind, at, payload) in [(UnitKind::Key, 0, key), (UnitKind::Delta, 3000, delta)] {
+                muxer.write(&AccessUnit { payload, ..unit(&track, kind, at, at, &[]) }, &mut out).unwrap();
+            }
+            Some(out)
+        };
+        let newer = newer_codecs().into_iter().filter_map(&mut muxer_of_another);
         let theirs = include_bytes!("../tests/ffmpeg-ts.bin").to_vec();
-        ours.into_iter().chain([theirs]).collect()
+        ours.into_iter().chain(newer).chain([theirs]).collect()
     }
 
     #[test]

@@ -84,10 +84,12 @@ pub(crate) fn opus() -> Track {
 
 /// A unit of `track` at `dts`/`pts` ticks of its clock. Pictures are `kind` with one NAL unit of `body`.
 pub(crate) fn unit(track: &Track, kind: UnitKind, dts: i64, pts: i64, body: &[u8]) -> AccessUnit {
-    let payload = match kind {
-        UnitKind::Audio => body.to_vec(),
-        UnitKind::Key => nal(0x65, body),
-        UnitKind::Delta => nal(0x41, body),
+    let payload = match (kind, &*track.params) {
+        (UnitKind::Audio, _) => body.to_vec(),
+        (UnitKind::Key, CodecParams::H265(_)) => nal(&[0x28, 1], body),
+        (UnitKind::Delta, CodecParams::H265(_)) => nal(&[2, 1], body),
+        (UnitKind::Key, _) => nal(&[0x65], body),
+        (UnitKind::Delta, _) => nal(&[0x41], body),
     };
     AccessUnit {
         track: track.id,
@@ -101,8 +103,8 @@ pub(crate) fn unit(track: &Track, kind: UnitKind, dts: i64, pts: i64, body: &[u8
     }
 }
 
-fn nal(header: u8, body: &[u8]) -> Vec<u8> {
+fn nal(header: &[u8], body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    media::append_length_prefixed(&mut out, &[&[header], body].concat());
+    media::append_length_prefixed(&mut out, &[header, body].concat());
     out
 }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use container::flv::{self, Event, FileReader, Muxer, Signalling, Tag};
 use container::fmp4::{self, FragmentWriter};
+use container::mpegts;
 use media::{AccessUnit, Codec, MediaKind, MediaTime, TrackSet, UnitKind};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,9 +23,13 @@ impl Clips {
 
     /// Encodes `name` with these codec options; the format follows from the name.
     fn encode(&self, name: &str, options: &str) -> Bytes {
+        self.encode_by("libx264 -preset ultrafast -sc_threshold 0", name, options)
+    }
+
+    /// The same by another encoder of the picture.
+    fn encode_by(&self, video: &str, name: &str, options: &str) -> Bytes {
         let sources = "-f lavfi -i testsrc2=size=160x120:rate=25:duration=2 -f lavfi -i sine=frequency=440:duration=2";
-        let video = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g 25 -sc_threshold 0";
-        self.run("ffmpeg", &format!("-y {sources} {video} {options} {name}"));
+        self.run("ffmpeg", &format!("-y {sources} -c:v {video} -pix_fmt yuv420p -g 25 {options} {name}"));
         self.read(name)
     }
 
@@ -58,6 +63,11 @@ impl Clips {
 
     /// The file holds these codecs, decodes without complaint to every picture, and its times are those of `units`.
     fn judge(&self, name: &str, codecs: &[&str], units: &[AccessUnit]) {
+        self.judge_from(0.0, name, codecs, units);
+    }
+
+    /// As [`Self::judge`], of a file in which the first unit has the time `start` in seconds.
+    fn judge_from(&self, start: f64, name: &str, codecs: &[&str], units: &[AccessUnit]) {
         let streams = self.probe(name, "stream=codec_name");
         // Of a transport stream ffprobe says it twice: by program, and by stream.
         for streams in streams.chunks(codecs.len()) {
@@ -72,7 +82,7 @@ impl Clips {
             let dts: Vec<_> = packets.iter().map(|p| number(p, "dts_time")).collect();
             assert!(dts.is_sorted_by(|a, b| a < b), "{kind} dts rises in {name}: {dts:?}");
             for (packet, unit) in packets.iter().zip(&units) {
-                let (want, got) = (unit.pts.minus(base).seconds(), number(packet, "pts_time"));
+                let (want, got) = (start + unit.pts.minus(base).seconds(), number(packet, "pts_time"));
                 assert!((got - want).abs() < 0.002, "{kind} at {want} s is at {got} s in {name}");
                 assert_eq!(packet["flags"].starts_with('K'), unit.kind != UnitKind::Delta, "{packet:?}");
             }
@@ -229,4 +239,42 @@ fn opus_in_fmp4() {
     clips.write("ours.mp4", &ours);
     clips.judge("ours.mp4", &["h264", "opus"], &units);
     assert_same(&fmp4::read(&ours).unwrap().1, &units);
+}
+
+#[test]
+fn h265_in_mpegts() {
+    let clips = Clips::new();
+    let x265 = "libx265 -x265-params log-level=none:bframes=3:keyint=25:min-keyint=25:no-open-gop=1:scenecut=0";
+    let theirs = clips.encode_by(x265, "theirs.ts", "-c:a aac -ar 44100 -ac 1");
+    let (tracks, units) = demux_ts(&theirs);
+    assert_eq!(tracks.iter().map(media::Track::codec).collect::<Vec<_>>(), [Codec::H265, Codec::Aac]);
+    assert_eq!(units.iter().filter(|unit| unit.is_video()).count(), PICTURES);
+    assert_eq!(units.iter().filter(|unit| unit.is_key()).count(), 2);
+    assert!(units.iter().any(|unit| unit.is_video() && unit.pts != unit.dts), "shown in another order");
+
+    let mut muxer = mpegts::Muxer::new(&tracks, units[0].dts).unwrap();
+    let mut ours = Vec::new();
+    units.iter().for_each(|unit| muxer.write(unit, &mut ours).unwrap());
+    clips.write("ours.ts", &ours);
+    // A second is where our streams begin.
+    clips.judge_from(1.0, "ours.ts", &["hevc", "aac"], &units);
+    assert_same_payloads(&demux_ts(&ours.into()).1, &units);
+}
+
+/// Every unit of a transport stream in decode order, and its tracks.
+fn demux_ts(file: &Bytes) -> (TrackSet, Vec<AccessUnit>) {
+    let mut demuxer = mpegts::Demuxer::new();
+    let mut events = demuxer.push(file);
+    assert_eq!(demuxer.damage(), mpegts::Damage::default());
+    events.extend(demuxer.end());
+    let (mut tracks, mut units) = (TrackSet::default(), Vec::new());
+    for event in events {
+        match event {
+            mpegts::Event::Tracks(set) => tracks = set,
+            mpegts::Event::Unit(unit) => units.push(unit),
+            mpegts::Event::Skipped(name) => panic!("{name} was skipped"),
+        }
+    }
+    units.sort_by_key(|unit| unit.dts);
+    (tracks, units)
 }

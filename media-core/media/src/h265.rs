@@ -32,6 +32,9 @@ pub enum H265Error {
     NoParams,
 }
 
+/// An access unit delimiter that allows every slice type (§7.3.2.5).
+pub(crate) const ACCESS_UNIT_DELIMITER: &[u8] = &[0x46, 1, 0x50];
+
 /// What a NAL unit is, by `nal_unit_type` (ITU-T H.265 table 7-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum H265NalKind {

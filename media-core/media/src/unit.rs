@@ -3,6 +3,7 @@
 //! Belongs here: its fields and the framings it can be asked for. Not here: RTP packets (beside the ring, `relay`),
 //! how a publisher's times are mended (`hub`).
 
+use crate::h265;
 use crate::monotonic::MonoTime;
 use crate::nal::{ACCESS_UNIT_DELIMITER, LengthPrefixed, append_annex_b};
 use crate::time::MediaTime;
@@ -72,26 +73,27 @@ impl AccessUnit {
     /// Empty for codecs without NAL units.
     pub fn annex_b(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.payload.len() + 64);
+        self.append_annex_b(&mut out);
+        out
+    }
+
+    /// Appends [`Self::annex_b`] behind an access unit delimiter, without which nothing in MPEG-TS says where a picture begins
+    /// (ISO/IEC 13818-1 §2.14.1 for H.264, §2.17.1 for H.265).
+    pub fn append_delimited_annex_b(&self, out: &mut Vec<u8>) {
+        out.reserve(self.payload.len() + 64);
+        match &*self.params {
+            CodecParams::H264(_) => append_annex_b(out, ACCESS_UNIT_DELIMITER),
+            CodecParams::H265(_) => append_annex_b(out, h265::ACCESS_UNIT_DELIMITER),
+            _ => {}
+        }
+        self.append_annex_b(out);
+    }
+
+    fn append_annex_b(&self, out: &mut Vec<u8>) {
         match (self.kind, &*self.params) {
             (UnitKind::Key, CodecParams::H264(params)) => out.extend_from_slice(&params.annex_b()),
             (UnitKind::Key, CodecParams::H265(params)) => out.extend_from_slice(&params.annex_b()),
             _ => {}
-        }
-        for nal in self.nals() {
-            append_annex_b(&mut out, nal);
-        }
-        out
-    }
-}
-
-impl AccessUnit {
-    /// Appends [`Self::annex_b`] behind an access unit delimiter, without which nothing in MPEG-TS says where a picture begins
-    /// (ISO/IEC 13818-1 §2.14.1).
-    pub fn append_delimited_annex_b(&self, out: &mut Vec<u8>) {
-        out.reserve(self.payload.len() + 64);
-        append_annex_b(out, ACCESS_UNIT_DELIMITER);
-        if let (UnitKind::Key, CodecParams::H264(params)) = (self.kind, &*self.params) {
-            out.extend_from_slice(&params.annex_b());
         }
         for nal in self.nals() {
             append_annex_b(out, nal);

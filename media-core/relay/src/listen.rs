@@ -24,6 +24,8 @@ pub enum Sound {
     Aac,
     /// AAC, and Opus as it is: RTMP clients that name it.
     AacOrOpus,
+    /// AAC, and MPEG audio as it is: MPEG-TS.
+    AacOrMpegAudio,
     /// Opus alone: WebRTC.
     Opus,
     /// Whatever there is.
@@ -38,6 +40,7 @@ impl Sound {
         match (self, own) {
             (Self::Aac, Some(Codec::Opus | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
             (Self::AacOrOpus, Some(Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
+            (Self::AacOrMpegAudio, Some(Codec::Opus | Codec::G711)) => Some(Codec::Aac),
             (Self::Opus, Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
             _ => None,
         }

@@ -4,10 +4,11 @@
 
 use super::psi::Entry;
 use super::{SECOND, opus, stream_type};
+use crate::entrance::NalCodec;
 use bytes::Bytes;
 use media::{
-    AacError, AacParams, AdtsFrames, AnnexB, ClockRate, CodecParams, H264Entrance, MediaTime, MpegAudioHeader, NalKind,
-    UnitKind, opus_packet_samples,
+    AacError, AacParams, AdtsFrames, AnnexB, ClockRate, CodecParams, H264Entrance, H265Entrance, MediaTime,
+    MpegAudioHeader, NalRole, UnitKind, opus_packet_samples,
 };
 use std::sync::Arc;
 
@@ -25,16 +26,17 @@ pub(super) struct Piece {
 /// One stream's way from bytes to units.
 #[derive(Debug)]
 pub(super) enum Elementary {
-    H264(Pictures),
+    H264(Pictures<H264Entrance>),
+    H265(Pictures<H265Entrance>),
     Adts(Frames),
     MpegAudio(Frames),
     Opus(Arc<CodecParams>),
 }
 
 /// Pictures, of which a PES may hold more than one.
-#[derive(Debug, Default)]
-pub(super) struct Pictures {
-    entrance: H264Entrance,
+#[derive(Debug)]
+pub(super) struct Pictures<C> {
+    entrance: C,
     last: Option<i64>,
     /// From one picture to the next, ticks.
     step: i64,
@@ -60,7 +62,8 @@ impl Elementary {
     /// `None` for what is not read.
     pub(super) fn new(entry: &Entry) -> Option<Self> {
         match entry.kind {
-            stream_type::H264 => Some(Self::H264(Pictures::default())),
+            stream_type::H264 => Some(Self::H264(Pictures::new())),
+            stream_type::H265 => Some(Self::H265(Pictures::new())),
             stream_type::ADTS => Some(Self::Adts(Frames::default())),
             stream_type::MPEG1_AUDIO | stream_type::MPEG2_AUDIO => Some(Self::MpegAudio(Frames::default())),
             stream_type::PRIVATE => opus::params(entry).map(|params| Self::Opus(Arc::new(CodecParams::Opus(params)))),
@@ -72,7 +75,7 @@ impl Elementary {
     pub(super) fn params(&self) -> Option<Arc<CodecParams>> {
         match self {
             Self::Opus(params) => Some(Arc::clone(params)),
-            Self::H264(_) | Self::Adts(_) | Self::MpegAudio(_) => None,
+            Self::H264(_) | Self::H265(_) | Self::Adts(_) | Self::MpegAudio(_) => None,
         }
     }
 
@@ -80,7 +83,7 @@ impl Elementary {
     pub(super) fn lost(&mut self) {
         match self {
             Self::Adts(frames) | Self::MpegAudio(frames) => frames.rest.clear(),
-            Self::H264(_) | Self::Opus(_) => {}
+            Self::H264(_) | Self::H265(_) | Self::Opus(_) => {}
         }
     }
 
@@ -88,6 +91,7 @@ impl Elementary {
     pub(super) fn push(&mut self, payload: Bytes, times: Option<(i64, i64)>, found: &mut impl FnMut(Piece)) -> Broken {
         match self {
             Self::H264(pictures) => pictures.push(&payload, times, found),
+            Self::H265(pictures) => pictures.push(&payload, times, found),
             Self::Adts(frames) => frames.push(payload, times, adts, found),
             Self::MpegAudio(frames) => frames.push(payload, times, mpeg_audio, found),
             Self::Opus(params) => push_opus(&payload, times, params, found),
@@ -95,13 +99,17 @@ impl Elementary {
     }
 }
 
-impl Pictures {
+impl<C: NalCodec> Pictures<C> {
+    fn new() -> Self {
+        Self { entrance: C::new(), last: None, step: 0 }
+    }
+
     fn push(&mut self, payload: &[u8], times: Option<(i64, i64)>, found: &mut impl FnMut(Piece)) -> Broken {
         // Only the first picture of a PES has times of its own, and one without belongs to nothing.
         let Some((pts, dts)) = times else { return 1 };
         let nals: Vec<&[u8]> = AnnexB::new(payload).collect();
         // Delimiters part them; what stands before the first belongs to it.
-        let delimited = |nal: &&[u8]| NalKind::of(nal) == NalKind::Delimiter;
+        let delimited = |nal: &&[u8]| C::role(nal) == NalRole::Delimiter;
         let mut starts: Vec<usize> =
             nals.iter().enumerate().filter(|(_, nal)| delimited(nal)).map(|(at, _)| at).skip(1).collect();
         starts.push(nals.len());

@@ -27,8 +27,8 @@ use thiserror::Error;
 /// Is `codec` written? What is not has to be left out of the tracks.
 pub const fn carries(codec: Codec) -> bool {
     match codec {
-        Codec::H264 | Codec::Aac | Codec::Opus | Codec::MpegAudio => true,
-        Codec::H265 | Codec::Av1 | Codec::Vp9 | Codec::G711 => false,
+        Codec::H264 | Codec::H265 | Codec::Aac | Codec::Opus | Codec::MpegAudio => true,
+        Codec::Av1 | Codec::Vp9 | Codec::G711 => false,
     }
 }
 
@@ -64,6 +64,7 @@ mod stream_type {
     pub(super) const PRIVATE: u8 = 0x06;
     pub(super) const ADTS: u8 = 0x0F;
     pub(super) const H264: u8 = 0x1B;
+    pub(super) const H265: u8 = 0x24;
 
     /// What a stream that is not read is called in logs.
     pub(super) fn name(kind: u8) -> String {
@@ -72,7 +73,6 @@ mod stream_type {
             0x10 => "MPEG-4 Video",
             0x11 => "MPEG-4 Audio LATM",
             0x15 => "timed metadata",
-            0x24 => "H265",
             0x33 => "H266",
             0x81 => "AC3",
             0x86 => "SCTE-35",

@@ -218,7 +218,7 @@ impl Muxer {
         }
         let Some(lane) = self.lanes.get_mut(index) else { return };
         let id = match &*lane.params {
-            CodecParams::H264(_) => pes::VIDEO,
+            CodecParams::H264(_) | CodecParams::H265(_) => pes::VIDEO,
             CodecParams::Aac(_) | CodecParams::MpegAudio(_) => pes::AUDIO,
             // The rest of them is not written.
             _ => pes::PRIVATE,
@@ -248,6 +248,7 @@ impl Lane {
     fn entry(&self) -> Entry {
         let (kind, descriptors) = match &*self.params {
             CodecParams::H264(_) => (stream_type::H264, Vec::new()),
+            CodecParams::H265(_) => (stream_type::H265, Vec::new()),
             CodecParams::Aac(_) => (stream_type::ADTS, Vec::new()),
             CodecParams::MpegAudio(params) if params.rate.hz() >= 32_000 => (stream_type::MPEG1_AUDIO, Vec::new()),
             CodecParams::MpegAudio(_) => (stream_type::MPEG2_AUDIO, Vec::new()),

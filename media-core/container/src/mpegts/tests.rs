@@ -1,7 +1,7 @@
 //! What is written is read back, through damage and over the end of the clock.
 
 use super::*;
-use crate::testing::{aac, av, h264, opus, other_h264, track, unit};
+use crate::testing::{aac, av, h264, h265, opus, other_h264, track, unit};
 use media::{
     AccessUnit, ClockRate, CodecParams, MediaTime, MpegAudioLayer, MpegAudioParams, Track, TrackId, TrackSet, UnitKind,
 };
@@ -107,10 +107,12 @@ fn packets(bytes: &[u8]) -> Vec<(u16, bool, Option<u64>)> {
 
 #[test]
 fn every_codec_comes_back() {
-    let video = av().get(TrackId(0)).unwrap().clone();
-    let sounds = [(av().get(TrackId(1)).unwrap().clone(), 1024), (opus(), 960), (mp3_track(), 1152)];
-    for (sound, samples) in sounds {
-        let units = stream(&video, &sound, samples, 3);
+    let avc = av().get(TrackId(0)).unwrap().clone();
+    let hevc = track(0, ClockRate::VIDEO, CodecParams::H265(h265()));
+    let aac = av().get(TrackId(1)).unwrap().clone();
+    let pairs = [(&avc, aac.clone(), 1024), (&avc, opus(), 960), (&avc, mp3_track(), 1152), (&hevc, aac, 1024)];
+    for (video, sound, samples) in pairs {
+        let units = stream(video, &sound, samples, 3);
         for gather in [0, 100] {
             let bytes = mux(&[video.clone(), sound.clone()], &units, Duration::from_millis(gather));
             for piece in [1, 188, 1316, usize::MAX] {

@@ -119,11 +119,11 @@ impl Feed for Listener {
 /// The way to paths, with sound that HLS can carry.
 #[async_trait::async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
-    /// Reads `path` from the newest GOP on, held until somebody publishes it.
+    /// Reads `path` from the newest GOP on, in what segments of this kind carry, held until somebody publishes it.
     ///
     /// # Errors
     /// [`ListenError`] after the wait.
-    async fn open(&self, path: &PathName) -> Result<Box<dyn Feed>, ListenError>;
+    async fn open(&self, path: &PathName, packaging: Packaging) -> Result<Box<dyn Feed>, ListenError>;
 
     /// Does somebody publish `path`, or what the name stands for, now?
     fn exists(&self, path: &PathName) -> bool;
@@ -131,10 +131,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 
 #[async_trait::async_trait]
 impl Source for Listening {
-    async fn open(&self, path: &PathName) -> Result<Box<dyn Feed>, ListenError> {
+    async fn open(&self, path: &PathName, packaging: Packaging) -> Result<Box<dyn Feed>, ListenError> {
         let info = ReaderInfo { kind: "hlsMuxer", id: uuid::Uuid::new_v4().to_string() };
         let listener = Self::open(self, path, Sound::Aac, info, Start::LastKey).await?;
-        Ok(Box::new(listener.with_pictures([Codec::H265, Codec::Av1, Codec::Vp9])))
+        let pictures =
+            [Codec::H265, Codec::Av1, Codec::Vp9].into_iter().filter(|codec| writer::carries(packaging, *codec));
+        Ok(Box::new(listener.with_pictures(pictures)))
     }
 
     fn exists(&self, path: &PathName) -> bool {

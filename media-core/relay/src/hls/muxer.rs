@@ -109,7 +109,7 @@ impl Muxer {
     }
 
     async fn read(&self, source: Arc<dyn Source>) {
-        let mut feed = match source.open(&self.path).await {
+        let mut feed = match source.open(&self.path, self.packaging).await {
             Ok(feed) => feed,
             Err(error) => {
                 info!(path = %self.path, %error, "nothing to make HLS of");

@@ -42,7 +42,7 @@ struct Bare(Hub);
 
 #[async_trait::async_trait]
 impl Source for Bare {
-    async fn open(&self, path: &PathName) -> Result<Box<dyn Feed>, ListenError> {
+    async fn open(&self, path: &PathName, _packaging: Packaging) -> Result<Box<dyn Feed>, ListenError> {
         let info = ReaderInfo { kind: "hlsMuxer", id: "1".into() };
         Ok(Box::new(self.0.read(path, info, Start::LastKey, MonoTime::default())?))
     }

@@ -38,7 +38,7 @@ pub(super) enum Writer {
 pub(super) const fn carries(packaging: Packaging, codec: Codec) -> bool {
     match packaging {
         Packaging::Fmp4 => fmp4::carries(codec),
-        Packaging::MpegTs => matches!(codec, Codec::H264 | Codec::Aac | Codec::MpegAudio),
+        Packaging::MpegTs => matches!(codec, Codec::H264 | Codec::H265 | Codec::Aac | Codec::MpegAudio),
     }
 }
 

@@ -108,7 +108,7 @@ impl Pushing {
         let attempt = Attempt { listed: &self.listed, clock: self.clock, stop };
         match &self.destination.to {
             To::Rtmp(url) => rtmp::push(url, trust, self.listen(Sound::Aac).await?, &attempt).await,
-            To::Srt(url) => srt::push(url, self.listen(Sound::Aac).await?, &attempt).await,
+            To::Srt(url) => srt::push(url, self.listen(crate::srt::SOUND).await?, &attempt).await,
             To::Rtsp(url) => {
                 let Some((listener, tracks)) = self.described(Sound::Any, &attempt).await? else { return Ok(()) };
                 rtsp::push(url, trust, listener, &tracks, &attempt).await

@@ -114,7 +114,7 @@ pub async fn pull(url: &SrtUrl, hub: &Hub, path: &PathName, clock: Clock) -> Res
     }
 }
 
-/// Pushes what `listener` gives, which wants [`crate::listen::Sound::Aac`], to `url` until something ends it; `runs` is called when the
+/// Pushes what `listener` gives, which wants AAC or MPEG audio, to `url` until something ends it; `runs` is called when the
 /// server has let us in, `sent` with bytes. Dropping the future ends it at once.
 ///
 /// # Errors

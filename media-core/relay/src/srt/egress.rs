@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Sound may begin so much before the picture it was interleaved with.
 const BEFORE: Duration = Duration::from_millis(500);
 
+/// The sound that a transport stream carries and its players know.
+pub(crate) const SOUND: Sound = Sound::AacOrMpegAudio;
+
 /// Why sending ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -30,7 +33,7 @@ pub(super) enum End {
 
 /// Listens to `path` in codecs that a transport stream carries and players of it know.
 pub(super) async fn open(listening: &Listening, path: &PathName, info: ReaderInfo) -> Result<Listener, ListenError> {
-    let listener = listening.open(path, Sound::Aac, info, Start::Soonest).await?;
+    let listener = listening.open(path, SOUND, info, Start::Soonest).await?;
     Ok(fit(listener))
 }
 

@@ -22,6 +22,7 @@ mod tests;
 mod url;
 
 pub use client::{DialError, PullError, PushError, pull, push};
+pub(crate) use egress::SOUND;
 pub use link::LinkError;
 pub use passphrase::{NoPassphrases, Passphrase, PassphraseError, Passphrases};
 pub(crate) use registry::SrtConns;

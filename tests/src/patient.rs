@@ -3,8 +3,10 @@
 //! Card and tone are made here and handed to ffmpeg raw, through two pipes; everything after that is ffmpeg's.
 
 use crate::ffmpeg::ffmpeg;
+use crate::flv::{self, Tag};
 use crate::program::Program;
 use crate::tap::{Tap, fifo};
+use crate::wait::wait_for;
 use anyhow::Result;
 use device::MonoClock;
 use device::synthetic::{ClockCard, ClockReading, beep_sample};
@@ -39,6 +41,42 @@ impl Default for Phone {
 }
 
 const FPS: u32 = 30;
+
+/// When a phone of [`turned`] is turned.
+const TURN: Duration = Duration::from_secs(3);
+/// How long it goes on then.
+const AFTER: Duration = Duration::from_secs(6);
+
+/// A file of FLV in `dir`: a phone that is turned while it sends, three seconds wide (640×360, marked 1) and then six tall (360×640, marked 2).
+/// What is `lost` of the first part is not in it.
+///
+/// # Errors
+/// Where ffmpeg cannot be had, or writes no FLV.
+pub fn turned(dir: &Path, lost: impl Fn(&Tag) -> bool) -> Result<PathBuf> {
+    let (wide, tall, both) = (dir.join("wide.flv"), dir.join("tall.flv"), dir.join("both.flv"));
+    let (turn, after) = (TURN.as_millis() as u32, AFTER.as_millis() as u32);
+    for part in [&wide, &tall] {
+        // One that an earlier run left would be taken for this one's.
+        if part.exists() {
+            std::fs::remove_file(part)?;
+        }
+    }
+    {
+        let phone = Phone { stream: 1, ..Phone::default() };
+        let _wide = Patient::push("wide", dir, &wide.display().to_string(), &phone)?;
+        let phone = Phone { stream: 2, size: (360, 640), ..phone };
+        let _tall = Patient::push("tall", dir, &tall.display().to_string(), &phone)?;
+        wait_for("both parts", Duration::from_secs(30), || {
+            let long = |file| flv::tags(file).is_ok_and(|tags| tags.last().is_some_and(|tag| tag.time > after));
+            Ok((wide.exists() && tall.exists() && long(&wide) && long(&tall)).then_some(()))
+        })?;
+    }
+    let mut tags = flv::tags(&wide)?;
+    tags.retain(|tag| tag.time < turn && !lost(tag));
+    tags.extend(flv::tags(&tall)?.into_iter().filter(|tag| !tag.is_script()).map(|tag| tag.later(turn)));
+    flv::write(&both, &tags)?;
+    Ok(both)
+}
 
 /// A patient that pushes until it is dropped.
 #[derive(Debug)]

@@ -4,9 +4,8 @@
 use anyhow::{Result, ensure};
 use e2e::content::Content;
 use e2e::ffmpeg::{ffmpeg, picture_sizes, pull};
-use e2e::flv;
 use e2e::http::request;
-use e2e::patient::{Patient, Phone};
+use e2e::patient::{Patient, Phone, turned};
 use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
 use e2e::wait::wait_for;
@@ -71,21 +70,7 @@ fn telephone_sound_and_mp3_are_heard_as_aac() -> Result<()> {
 #[test]
 fn a_phone_turns_and_speaks_late() -> Result<()> {
     let dir = output_dir("rtmp_a_phone_turns_and_speaks_late")?;
-    let (wide, tall, both) = (dir.join("wide.flv"), dir.join("tall.flv"), dir.join("both.flv"));
-    {
-        let phone = Phone { stream: 1, ..Phone::default() };
-        let _wide = Patient::push("wide", &dir, &wide.display().to_string(), &phone)?;
-        let phone = Phone { stream: 2, size: (360, 640), ..phone };
-        let _tall = Patient::push("tall", &dir, &tall.display().to_string(), &phone)?;
-        wait_for("six seconds of both", Duration::from_secs(30), || {
-            let long = |file| flv::tags(file).is_ok_and(|tags| tags.last().is_some_and(|tag| tag.time > 6_000));
-            Ok((wide.exists() && tall.exists() && long(&wide) && long(&tall)).then_some(()))
-        })?;
-    }
-    let mut tags = flv::tags(&wide)?;
-    tags.retain(|tag| tag.time < 3_000 && !tag.is_sound_frame());
-    tags.extend(flv::tags(&tall)?.into_iter().filter(|tag| !tag.is_script()).map(|tag| tag.later(3_000)));
-    flv::write(&both, &tags)?;
+    let both = turned(&dir, |tag| tag.is_sound_frame())?;
 
     let relay = Relay::start(&dir, EVERYTHING)?;
     let url = relay.rtmp("patientStream")?;

@@ -4,6 +4,7 @@
 //! the things themselves (`hub`, `rtmp`, `webrtc`, `hls`).
 
 mod clients;
+mod listing;
 mod pushes;
 mod rtsp;
 mod srt;

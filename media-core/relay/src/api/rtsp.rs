@@ -1,12 +1,10 @@
 //! RTSP's connections and sessions in the API. Not here: those of other protocols (`clients`).
 
-use super::clients::{kicked, off, one};
-use super::{Api, Page};
+use super::Api;
+use super::listing::{Entry, kicked, listed};
 use crate::metrics::state_name;
 use crate::rtsp::{RtspConn, RtspLists, RtspSession, SessionTransport};
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::routing::{get, post};
 use serde::Serialize;
 
 /// The routes of RTSP's clients, in clear and in TLS.
@@ -15,36 +13,16 @@ pub(super) fn router() -> Router<Api> {
 }
 
 fn server(name: &str, lists: fn(&Api) -> Option<&RtspLists>) -> Router<Api> {
-    let conns = move |State(api): State<Api>, page: Query<Page>| async move {
-        let Some(lists) = lists(&api) else { return off() };
-        page.of(lists.conns().into_iter().map(|conn| api.rtsp_conn(conn)).collect())
-    };
-    let conn = move |State(api): State<Api>, Path(id): Path<String>| async move {
-        let Some(lists) = lists(&api) else { return off() };
-        one(lists.conns().into_iter().find(|conn| conn.id == id).map(|conn| api.rtsp_conn(conn)), "connection")
-    };
-    let sessions = move |State(api): State<Api>, page: Query<Page>| async move {
-        let Some(lists) = lists(&api) else { return off() };
-        page.of(lists.sessions().into_iter().map(|session| api.rtsp_session(session)).collect())
-    };
-    let session = move |State(api): State<Api>, Path(id): Path<String>| async move {
-        let Some(lists) = lists(&api) else { return off() };
-        one(lists.sessions().into_iter().find(|s| s.id == id).map(|s| api.rtsp_session(s)), "session")
-    };
-    let kick = move |State(api): State<Api>, Path(id): Path<String>| async move {
-        lists(&api).map_or_else(off, |lists| kicked(lists.kick(&id), "session"))
-    };
-    Router::new()
-        .route(&format!("/v3/{name}conns/list"), get(conns))
-        .route(&format!("/v3/{name}conns/get/{{id}}"), get(conn))
-        .route(&format!("/v3/{name}sessions/list"), get(sessions))
-        .route(&format!("/v3/{name}sessions/get/{{id}}"), get(session))
-        .route(&format!("/v3/{name}sessions/kick/{{id}}"), post(kick))
+    let (conns, sessions) = (format!("{name}conns"), format!("{name}sessions"));
+    let kick = move |api: Api, id: String| async move { Some(lists(&api)?.kick(&id)) };
+    listed(&conns, move |api| lists(api).map(RtspLists::conns))
+        .merge(listed(&sessions, move |api| lists(api).map(RtspLists::sessions)))
+        .merge(kicked::<RtspSession, _>(&sessions, kick))
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RtspConnView {
+pub(super) struct RtspConnView {
     id: String,
     created: String,
     remote_addr: String,
@@ -58,7 +36,7 @@ struct RtspConnView {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RtspSessionView {
+pub(super) struct RtspSessionView {
     id: String,
     created: String,
     remote_addr: String,
@@ -88,10 +66,18 @@ struct RtspSessionView {
     outbound_rtcp_packets: u64,
 }
 
-impl Api {
-    fn rtsp_conn(&self, conn: RtspConn) -> RtspConnView {
+impl Entry for RtspConn {
+    const WHAT: &'static str = "connection";
+    type View = RtspConnView;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn view(self, api: &Api) -> RtspConnView {
+        let conn = self;
         RtspConnView {
-            created: self.wall(conn.created),
+            created: api.wall(conn.created),
             remote_addr: conn.remote.to_string(),
             id: conn.id,
             session: conn.session,
@@ -102,11 +88,20 @@ impl Api {
             outbound_bytes: conn.outbound_bytes,
         }
     }
+}
 
-    fn rtsp_session(&self, session: RtspSession) -> RtspSessionView {
-        let stats = session.stats;
+impl Entry for RtspSession {
+    const WHAT: &'static str = "session";
+    type View = RtspSessionView;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn view(self, api: &Api) -> RtspSessionView {
+        let (stats, session) = (self.stats, self);
         RtspSessionView {
-            created: self.wall(session.created),
+            created: api.wall(session.created),
             remote_addr: session.remote.to_string(),
             state: state_name(session.state),
             id: session.id,

@@ -1,43 +1,23 @@
 //! SRT's connections in the API. Not here: those of other protocols (`clients`).
 
-use super::clients::{kicked, off, one};
-use super::{Api, Page};
+use super::Api;
+use super::listing::{Entry, kicked, listed};
 use crate::metrics::state_name;
 use crate::srt::{SrtConn, SrtConns};
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::response::Response;
-use axum::routing::{get, post};
 use serde::Serialize;
 use std::time::Duration;
 
 /// The routes of SRT's connections.
 pub(super) fn router() -> Router<Api> {
-    Router::new()
-        .route("/v3/srtconns/list", get(conns))
-        .route("/v3/srtconns/get/{id}", get(conn))
-        .route("/v3/srtconns/kick/{id}", post(kick))
-}
-
-async fn conns(State(api): State<Api>, page: Query<Page>) -> Response {
-    let Some(conns) = api.srt.as_ref().map(SrtConns::list) else { return off() };
-    page.of(conns.into_iter().map(|conn| api.srt_conn(conn)).collect())
-}
-
-async fn conn(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(conns) = api.srt.as_ref().map(SrtConns::list) else { return off() };
-    one(conns.into_iter().find(|conn| conn.id == id).map(|conn| api.srt_conn(conn)), "connection")
-}
-
-async fn kick(State(api): State<Api>, Path(id): Path<String>) -> Response {
-    let Some(conns) = &api.srt else { return off() };
-    kicked(conns.kick(&id), "connection")
+    let kick = |api: Api, id: String| async move { Some(api.srt?.kick(&id)) };
+    listed("srtconns", |api| api.srt.as_ref().map(SrtConns::list)).merge(kicked::<SrtConn, _>("srtconns", kick))
 }
 
 /// Those of MediaMTX's fields that are counted here.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SrtConnView {
+pub(super) struct SrtConnView {
     id: String,
     created: String,
     remote_addr: String,
@@ -73,11 +53,18 @@ struct SrtConnView {
     ms_receive_tsb_pd_delay: u128,
 }
 
-impl Api {
-    fn srt_conn(&self, conn: SrtConn) -> SrtConnView {
-        let stats = conn.stats;
+impl Entry for SrtConn {
+    const WHAT: &'static str = "connection";
+    type View = SrtConnView;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn view(self, api: &Api) -> SrtConnView {
+        let (stats, conn) = (self.stats, self);
         SrtConnView {
-            created: self.wall(conn.created),
+            created: api.wall(conn.created),
             remote_addr: conn.remote.to_string(),
             state: state_name(conn.state),
             id: conn.id,

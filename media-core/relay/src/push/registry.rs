@@ -118,7 +118,7 @@ impl Pushes {
         all
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<PushState> {
+    fn get(&self, id: &str) -> Option<PushState> {
         self.0.entries.lock().get(id).map(|entry| entry.state.clone())
     }
 

@@ -116,10 +116,6 @@ impl RtmpConns {
         self.0.lock().values().map(Entry::now).collect()
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<RtmpConn> {
-        self.0.lock().get(id).map(Entry::now)
-    }
-
     /// Ends a connection; `false` if there is none of this id.
     pub(crate) fn kick(&self, id: &str) -> bool {
         let stop = self.0.lock().get(id).map(|entry| entry.stop.clone());

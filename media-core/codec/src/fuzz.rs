@@ -1,8 +1,8 @@
 //! Entry points for the fuzzers, built and replayed in ordinary tests.
 
-use crate::{AacDecoder, H264Decoder, OpusDecoder};
+use crate::{AacDecoder, H264Decoder, OpusDecoder, decode_jpeg};
 use bytes::Bytes;
-use media::{AacParams, AccessUnit, AnnexB, ClockRate, H264Entrance, MediaTime, TrackId};
+use media::{AacParams, AccessUnit, AnnexB, ClockRate, H264Entrance, MediaTime, MonoTime, Picture, TrackId};
 
 /// Opus packets, one after another from length-prefixed pieces of `data`.
 pub fn fuzz_opus(data: &[u8]) {
@@ -59,6 +59,14 @@ pub fn fuzz_h264(data: &[u8]) {
     assert!(!failed || decoder.needs_key(), "after an error a key picture is wanted");
 }
 
+/// One JPEG.
+pub fn fuzz_jpeg(data: &[u8]) {
+    if let Ok(picture) = decode_jpeg(data, MonoTime::default()) {
+        let want = Picture::bytes_of(picture.width(), picture.height());
+        assert_eq!(want, Ok(picture.data().len()), "size and bytes go together");
+    }
+}
+
 /// `data` as pieces, each behind a byte with its length.
 fn pieces(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = data;
@@ -91,5 +99,13 @@ mod tests {
             fuzz_h264(&good[..at]);
         }
         replay("h264", fuzz_h264, &[&good]);
+        let good = crate::jpeg::tests::ffmpeg(32, 32, &["-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-f", "mjpeg"]);
+        for at in (2..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            fuzz_jpeg(&bad);
+            fuzz_jpeg(&good[..at]);
+        }
+        replay("jpeg", fuzz_jpeg, &[&good]);
     }
 }

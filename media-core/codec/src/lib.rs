@@ -16,6 +16,7 @@ pub mod fuzz;
 #[path = "../../fuzz/replay.rs"]
 mod fuzz_replay;
 mod h264;
+mod jpeg;
 mod level;
 mod opus;
 mod picture;
@@ -31,6 +32,7 @@ pub use convert::{f32_to_i16, i16_to_f32, mix_into, remix};
 pub use drift::DriftControl;
 pub use error::CodecError;
 pub use h264::{DecodedPicture, EncoderConfig, H264Decoder, H264Encoder, Matrix};
+pub use jpeg::decode_jpeg;
 pub use level::{Level, LevelMeter};
 pub use opus::{OpusDecoder, OpusEncoder, OpusEncoderConfig, OpusUse};
 pub use picture::{PictureStats, PictureTranscoder};

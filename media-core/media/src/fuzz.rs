@@ -2,7 +2,8 @@
 
 use crate::{
     AacParams, AdtsFrames, AnnexB, Av1Entrance, Av1Params, CodecParams, H264Entrance, H264Params, H265Entrance,
-    H265Params, LengthPrefixed, MpegAudioHeader, OpusParams, Vp9Entrance, Vp9Params, amf0,
+    H265Params, Jpeg, JpegHead, LengthPrefixed, MjpegEntrance, MpegAudioHeader, OpusParams, Vp9Entrance, Vp9Params,
+    amf0,
 };
 use bytes::Bytes;
 
@@ -54,6 +55,16 @@ pub fn fuzz_av1(data: &[u8]) {
         assert_eq!((again.kind, &again.payload), (unit.kind, &unit.payload), "what is canonical stays");
         assert_eq!(again.payload.as_ptr(), unit.payload.as_ptr(), "without a copy");
     }
+}
+
+/// What stands before a JPEG's scan; what RTP could carry is written and read back the same.
+pub fn fuzz_jpeg_head(data: &[u8]) {
+    let Ok(jpeg) = Jpeg::parse(data) else { return };
+    assert!(jpeg.scan.len() < data.len(), "a part of it");
+    assert!(MjpegEntrance::new().unit(&Bytes::copy_from_slice(data)).is_ok(), "a picture");
+    let Some(head) = jpeg.head else { return };
+    let again = [&head.write()[..], jpeg.scan, &JpegHead::END].concat();
+    assert_eq!(Jpeg::parse(&again).expect("what we write reads back").head, Some(head));
 }
 
 /// VP9: the configuration record and the headers of frames.
@@ -132,6 +143,7 @@ mod tests {
         replay("h265", super::fuzz_h265, &slices(&h265));
         replay("av1", super::fuzz_av1, &slices(&av1));
         replay("vp9", super::fuzz_vp9, &slices(&vp9));
+        replay("jpeg_head", super::fuzz_jpeg_head, &slices(&jpeg_seeds()));
     }
 
     fn slices(seeds: &[Vec<u8>]) -> Vec<&[u8]> {
@@ -151,7 +163,23 @@ mod tests {
         [h265, vec![av1::tests::params().av1c(), temporal], vp9]
     }
 
+    fn jpeg_seeds() -> Vec<Vec<u8>> {
+        use crate::mjpeg::tests::{HEAD, jpeg};
+        vec![jpeg(&HEAD), jpeg(&crate::JpegHead { restart: 8, sampling: crate::JpegSampling::Yuv420, ..HEAD })]
+    }
+
     proptest! {
+        #[test]
+        fn damaged_jpegs_are_survived(damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
+            for mut seed in jpeg_seeds() {
+                for &(at, value) in &damage {
+                    let at = at % seed.len();
+                    seed[at] = value;
+                }
+                super::fuzz_jpeg_head(&seed);
+            }
+        }
+
         #[test]
         fn damaged_pictures_are_survived(damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
             let targets = [super::fuzz_h265, super::fuzz_av1, super::fuzz_vp9];
@@ -173,6 +201,7 @@ mod tests {
             super::fuzz_h265(&data);
             super::fuzz_av1(&data);
             super::fuzz_vp9(&data);
+            super::fuzz_jpeg_head(&data);
             super::fuzz_audio_headers(&data);
             super::fuzz_amf0(&data);
         }

@@ -1,6 +1,6 @@
 //! The vocabulary every other crate speaks: access units, tracks, codec parameters, media time, pictures and sound.
 //!
-//! Belongs here: types that cross crate borders, and the bits of H.264, H.265, AV1, VP9, AAC, Opus and MPEG audio that name them
+//! Belongs here: types that cross crate borders, and the bits of H.264, H.265, AV1, VP9, JPEG, AAC, Opus and MPEG audio that name them
 //! (NAL units, SPS, OBUs, AudioSpecificConfig, OpusHead, frame headers). This is the one place in the workspace that knows NAL
 //! numbers.
 //! Not here: IO, clocks, async (nowhere below `relay`, `device`); containers (`container`); RTP payloads (`proto`);
@@ -19,6 +19,7 @@ mod fuzz_replay;
 mod g711;
 mod h264;
 mod h265;
+mod mjpeg;
 mod monotonic;
 mod mpeg_audio;
 mod nal;
@@ -37,6 +38,7 @@ pub use bits::Bits;
 pub use g711::{G711Law, G711Params};
 pub use h264::{H264Entrance, H264Error, H264Params};
 pub use h265::{H265Entrance, H265Error, H265NalKind, H265Params};
+pub use mjpeg::{Jpeg, JpegError, JpegHead, JpegSampling, MjpegEntrance, MjpegParams};
 pub use monotonic::MonoTime;
 pub use mpeg_audio::{MpegAudioError, MpegAudioHeader, MpegAudioLayer, MpegAudioParams};
 pub use nal::{AnnexB, LengthPrefixed, NalError, NalKind, append_annex_b, append_length_prefixed};

@@ -7,6 +7,7 @@ use crate::av1::Av1Params;
 use crate::g711::{G711Law, G711Params};
 use crate::h264::H264Params;
 use crate::h265::H265Params;
+use crate::mjpeg::MjpegParams;
 use crate::mpeg_audio::MpegAudioParams;
 use crate::opus::OpusParams;
 use crate::time::ClockRate;
@@ -37,6 +38,8 @@ pub enum Codec {
     Av1,
     /// VP9.
     Vp9,
+    /// Motion JPEG.
+    Mjpeg,
     /// MPEG-4 AAC.
     Aac,
     /// Opus.
@@ -51,7 +54,7 @@ impl Codec {
     /// Picture or sound.
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::H264 | Self::H265 | Self::Av1 | Self::Vp9 => MediaKind::Video,
+            Self::H264 | Self::H265 | Self::Av1 | Self::Vp9 | Self::Mjpeg => MediaKind::Video,
             Self::Aac | Self::Opus | Self::G711 | Self::MpegAudio => MediaKind::Audio,
         }
     }
@@ -63,6 +66,7 @@ impl Codec {
             Self::H265 => "H265",
             Self::Av1 => "AV1",
             Self::Vp9 => "VP9",
+            Self::Mjpeg => "M-JPEG",
             Self::Aac => "MPEG-4 Audio",
             Self::Opus => "Opus",
             Self::G711 => "G711",
@@ -82,6 +86,8 @@ pub enum CodecParams {
     Av1(Av1Params),
     /// VP9 configuration.
     Vp9(Vp9Params),
+    /// Motion JPEG's size.
+    Mjpeg(MjpegParams),
     /// AAC configuration.
     Aac(AacParams),
     /// Opus header.
@@ -100,6 +106,7 @@ impl CodecParams {
             Self::H265(_) => Codec::H265,
             Self::Av1(_) => Codec::Av1,
             Self::Vp9(_) => Codec::Vp9,
+            Self::Mjpeg(_) => Codec::Mjpeg,
             Self::Aac(_) => Codec::Aac,
             Self::Opus(_) => Codec::Opus,
             Self::G711(_) => Codec::G711,
@@ -110,7 +117,7 @@ impl CodecParams {
     /// Samples per second and channels, of sound.
     pub const fn sound(&self) -> Option<(u32, u8)> {
         match self {
-            Self::H264(_) | Self::H265(_) | Self::Av1(_) | Self::Vp9(_) => None,
+            Self::H264(_) | Self::H265(_) | Self::Av1(_) | Self::Vp9(_) | Self::Mjpeg(_) => None,
             Self::Aac(p) => Some((p.rate().hz(), p.channels())),
             Self::Opus(p) => Some((ClockRate::AUDIO_48K.hz(), p.channels)),
             Self::G711(p) => Some((p.rate.hz(), p.channels)),
@@ -125,6 +132,8 @@ impl CodecParams {
             Self::H265(p) => p.codec_string(),
             Self::Av1(p) => p.codec_string(),
             Self::Vp9(p) => p.codec_string(),
+            // ISO/IEC 14496-1's object type for it.
+            Self::Mjpeg(_) => "mp4v.6C".into(),
             Self::Aac(p) => p.codec_string(),
             Self::Opus(_) => "opus".into(),
             // RFC 6381 has no name for it; QuickTime's, by which players know the two laws.
@@ -140,6 +149,7 @@ impl CodecParams {
             Self::H265(p) => Some((p.width(), p.height())),
             Self::Av1(p) => Some((p.width(), p.height())),
             Self::Vp9(p) => Some((p.width(), p.height())),
+            Self::Mjpeg(p) => Some((p.width(), p.height())),
             Self::Aac(_) | Self::Opus(_) | Self::G711(_) | Self::MpegAudio(_) => None,
         }
     }

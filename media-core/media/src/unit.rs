@@ -26,7 +26,7 @@ pub enum UnitKind {
 ///
 /// H.264 and H.265 payloads are length-prefixed NAL units without parameter sets and delimiters; AV1 is a temporal unit of open
 /// bitstream units with sizes, without delimiters; VP9 is a frame or superframe; AAC is one raw frame without ADTS; Opus is one
-/// packet.
+/// packet; Motion JPEG is a JPEG.
 #[derive(Clone)]
 pub struct AccessUnit {
     /// The track it belongs to.

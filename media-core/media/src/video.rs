@@ -1,6 +1,6 @@
 //! What the entrances of all picture codecs have in common: the unit they make, and what becomes of a NAL unit.
 //!
-//! Not here: which number means what (`nal`, `h265`), the codecs themselves (`h264`, `h265`, `av1`, `vp9`).
+//! Not here: which number means what (`nal`, `h265`), the codecs themselves (`h264`, `h265`, `av1`, `vp9`, `mjpeg`).
 
 use crate::CodecParams;
 use crate::unit::UnitKind;

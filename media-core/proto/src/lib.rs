@@ -3,6 +3,7 @@
 #[path = "../../fuzz/replay.rs"]
 mod fuzz_replay;
 pub mod hls;
+pub mod multipart;
 mod output;
 pub mod rtmp;
 pub mod rtp;
@@ -13,6 +14,7 @@ pub mod whip;
 #[doc(hidden)]
 pub mod fuzz {
     pub use crate::hls::fuzz::*;
+    pub use crate::multipart::fuzz::*;
     pub use crate::rtmp::fuzz::*;
     pub use crate::rtp::fuzz::*;
     pub use crate::rtsp::fuzz::*;

@@ -258,6 +258,7 @@ fn track(track: &media::Track) -> TrackView {
             let (width, height) = track.params.size().unwrap_or_default();
             serde_json::json!({ "width": width, "height": height, "profile": track.params.codec_string() })
         }
+        media::CodecParams::Mjpeg(p) => serde_json::json!({ "width": p.width(), "height": p.height() }),
         media::CodecParams::Aac(p) => serde_json::json!({
             "sampleRate": p.rate().hz(), "channelCount": p.channels(),
         }),

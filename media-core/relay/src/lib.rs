@@ -23,6 +23,7 @@ pub mod hls;
 mod http;
 pub mod listen;
 mod metrics;
+pub mod mjpeg;
 pub mod mpegts;
 mod ports;
 pub mod push;

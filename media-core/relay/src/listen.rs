@@ -7,7 +7,7 @@
 use crate::clock::Clock;
 use crate::transcode::{Recipe, Renditions};
 use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
-use media::{AccessUnit, Codec, CodecParams, MediaKind, Track, TrackSet};
+use media::{AccessUnit, Codec, CodecParams, MediaKind, MjpegParams, Track, TrackSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -383,11 +383,19 @@ impl Listener {
     fn choose(&mut self, tracks: &TrackSet) -> bool {
         let mut place = self.place;
         let reorders = |track: &Track| matches!(&*track.params, CodecParams::H264(params) if params.reorders());
-        place.picture |= !self.takes.reordered && tracks.first(MediaKind::Video).is_some_and(reorders);
+        let stills = |track: &Track| matches!(&*track.params, CodecParams::Mjpeg(params) if self.takes_not(*params));
+        let picture = tracks.first(MediaKind::Video);
+        place.picture |= !self.takes.reordered && picture.is_some_and(reorders) || picture.is_some_and(stills);
         if place.sound.is_none() {
             place.sound = self.takes.sound.missing(tracks.first(MediaKind::Audio).map(Track::codec));
         }
         self.move_to(place)
+    }
+
+    /// Is Motion JPEG, which nobody but RTP carries, to be made into what it takes?
+    fn takes_not(&self, params: MjpegParams) -> bool {
+        let pictures = &self.takes.pictures;
+        pictures.contains(&Codec::H264) && !(pictures.contains(&Codec::Mjpeg) && params.packs())
     }
 
     /// Leaves for the picture's rendition where a unit shows that the path has B-frames, though nothing said so.

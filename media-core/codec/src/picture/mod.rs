@@ -1,13 +1,14 @@
-//! Pictures that everybody plays: constrained baseline H.264 in the order it is shown in, of what has B pictures.
+//! Pictures that everybody plays: constrained baseline H.264 in the order it is shown in, of what has B pictures, and of Motion JPEG.
 //!
 //! Belongs here: decoder and encoder in one, key pictures on demand, sizes that change, a bitrate near the source's. Not here: who needs
-//! it and the thread it runs on (`relay::transcode`), the codecs themselves (`h264`).
+//! it and the thread it runs on (`relay::transcode`), the codecs themselves (`h264`, `jpeg`).
 
 mod rate;
 #[cfg(test)]
 mod tests;
 
 use crate::CodecError;
+use crate::decode_jpeg;
 use crate::h264::{DecodedPicture, DisplayOrder, EncoderConfig, H264Decoder, H264Encoder, Matrix};
 use media::{AccessUnit, ClockRate, CodecParams, MediaTime, MonoTime, Picture, TrackId, UnitKind};
 use rate::Rate;
@@ -34,8 +35,7 @@ pub struct PictureStats {
 /// Turns the units of one picture track into H.264 that everybody plays: constrained baseline, without B pictures, each picture at its
 /// own presentation time.
 pub struct PictureTranscoder {
-    decoder: H264Decoder,
-    order: DisplayOrder,
+    source: Source,
     encoder: H264Encoder,
     params: Arc<CodecParams>,
     rate: Rate,
@@ -44,21 +44,39 @@ pub struct PictureTranscoder {
     stats: PictureStats,
 }
 
+/// What is taken apart.
+enum Source {
+    H264 {
+        decoder: Box<H264Decoder>,
+        order: DisplayOrder,
+    },
+    /// Every picture by itself, shown when it comes.
+    Mjpeg,
+}
+
 impl PictureTranscoder {
     /// A transcoder of what `source` describes.
     ///
     /// # Errors
-    /// [`CodecError::WrongCodec`] for what is not H.264, [`CodecError::Config`] for a size that cannot be encoded.
+    /// [`CodecError::WrongCodec`] for what is neither H.264 nor Motion JPEG, [`CodecError::Config`] for a size that cannot be encoded.
     pub fn new(source: &CodecParams) -> Result<Self, CodecError> {
-        let CodecParams::H264(source) = source else { return Err(CodecError::WrongCodec) };
-        let (width, height) = (source.width() & !1, source.height() & !1);
+        let (width, height) = source.size().ok_or(CodecError::WrongCodec)?;
+        let (width, height) = (width & !1, height & !1);
         let fps = source.frame_rate().map_or(FPS, |fps| fps.round().clamp(1.0, 120.0) as u32);
-        let matrix = match source.matrix() {
-            Some(BT709) => Matrix::Bt709,
-            None | Some(2) if width >= HD_WIDTH => Matrix::Bt709,
-            _ => Matrix::Bt601,
+        let (source, matrix, rate) = match source {
+            CodecParams::H264(params) => {
+                let matrix = match params.matrix() {
+                    Some(BT709) => Matrix::Bt709,
+                    None | Some(2) if width >= HD_WIDTH => Matrix::Bt709,
+                    _ => Matrix::Bt601,
+                };
+                let decoder = Box::new(H264Decoder::new()?);
+                (Source::H264 { decoder, order: DisplayOrder::default() }, matrix, Rate::new(width, height, fps))
+            }
+            // JFIF §3: BT.601.
+            CodecParams::Mjpeg(_) => (Source::Mjpeg, Matrix::Bt601, Rate::of_stills(width, height, fps)),
+            _ => return Err(CodecError::WrongCodec),
         };
-        let rate = Rate::new(width, height, fps);
         // Key pictures come by the clock and on demand, not by counting.
         let config = EncoderConfig { gop: 0, matrix, ..EncoderConfig::new(width, height, fps, rate.bitrate()) };
         let mut encoder = H264Encoder::new(config)?;
@@ -68,8 +86,7 @@ impl PictureTranscoder {
             Picture::new(width, height, grey, MonoTime::default()).map_err(|e| CodecError::Config(e.to_string()))?;
         let unit = encoder.encode(&grey, true)?.ok_or_else(|| CodecError::Damaged("no first picture".into()))?;
         Ok(Self {
-            decoder: H264Decoder::new()?,
-            order: DisplayOrder::default(),
+            source,
             encoder,
             params: unit.params,
             rate,
@@ -86,7 +103,11 @@ impl PictureTranscoder {
 
     /// What was done so far.
     pub fn stats(&self) -> PictureStats {
-        PictureStats { left_out: self.stats.left_out + self.order.late(), ..self.stats }
+        let late = match &self.source {
+            Source::H264 { order, .. } => order.late(),
+            Source::Mjpeg => 0,
+        };
+        PictureStats { left_out: self.stats.left_out + late, ..self.stats }
     }
 
     /// The next picture out is a key picture.
@@ -96,25 +117,42 @@ impl PictureTranscoder {
 
     /// Units are missing before the next one: nothing is decoded until a key picture.
     pub const fn expect_key(&mut self) {
-        self.decoder.expect_key();
+        match &mut self.source {
+            Source::H264 { decoder, .. } => decoder.expect_key(),
+            // Each of them is one.
+            Source::Mjpeg => {}
+        }
     }
 
     /// Takes a unit and gives the pictures whose turn it is, as units of `track`. With `encode` false they are only decoded, because
     /// what follows refers to them: that is how time lost is made up for.
     ///
     /// # Errors
-    /// As [`H264Decoder::decode`]; decoding goes on at the next key picture.
+    /// As [`H264Decoder::decode`] and [`decode_jpeg`]; decoding goes on at the next key picture.
     pub fn push(&mut self, unit: &AccessUnit, track: TrackId, encode: bool) -> Result<Vec<AccessUnit>, CodecError> {
         if let Some(bitrate) = self.rate.count(unit) {
             self.encoder.set_bitrate(bitrate)?;
         }
-        let picture = self.decoder.decode_at_once(unit)?;
-        self.order.unit(unit);
-        if let Some(picture) = picture {
-            self.order.push(picture);
+        let mut shown = Vec::new();
+        match &mut self.source {
+            Source::H264 { decoder, order } => {
+                let picture = decoder.decode_at_once(unit)?;
+                order.unit(unit);
+                if let Some(picture) = picture {
+                    order.push(picture);
+                }
+                shown.extend(std::iter::from_fn(|| order.pop()));
+            }
+            Source::Mjpeg if !matches!(&*unit.params, CodecParams::Mjpeg(_)) => return Err(CodecError::WrongCodec),
+            Source::Mjpeg if encode => {
+                let picture = decode_jpeg(&unit.payload, unit.captured.unwrap_or_default())?;
+                shown.push(DecodedPicture { picture, pts: unit.pts });
+            }
+            // Nothing refers to it.
+            Source::Mjpeg => self.stats.left_out += 1,
         }
         let mut out = Vec::new();
-        while let Some(picture) = self.order.pop() {
+        for picture in shown {
             if encode {
                 out.extend(self.encode(&picture, track)?);
             } else {

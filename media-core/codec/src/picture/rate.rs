@@ -8,6 +8,8 @@ const MORE: f64 = 1.25;
 const LEAST: f64 = 0.03;
 const UNKNOWN: f64 = 0.08;
 const MOST: f64 = 0.25;
+/// What pictures of cameras with Motion JPEG get, which are few a second and so differ much: half of the most.
+const STILLS: f64 = 0.125;
 /// Source bytes are counted over this long.
 const SPAN: f64 = 2.0;
 /// A smaller change is not worth telling the encoder.
@@ -20,6 +22,8 @@ pub(super) struct Rate {
     /// What the encoder plans with.
     fps: f64,
     bitrate: u32,
+    /// The source's bytes say what its pictures are worth.
+    follows: bool,
     since: Option<MediaTime>,
     bytes: usize,
     units: u32,
@@ -27,8 +31,17 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(width: u32, height: u32, fps: u32) -> Self {
+        Self::with(width, height, fps, UNKNOWN, true)
+    }
+
+    /// For pictures that are each coded by itself: what they take says nothing of what they take here.
+    pub(super) fn of_stills(width: u32, height: u32, fps: u32) -> Self {
+        Self::with(width, height, fps, STILLS, false)
+    }
+
+    fn with(width: u32, height: u32, fps: u32, per_pixel: f64, follows: bool) -> Self {
         let (pixels, fps) = (f64::from(width) * f64::from(height), f64::from(fps));
-        Self { pixels, fps, bitrate: (pixels * fps * UNKNOWN) as u32, since: None, bytes: 0, units: 0 }
+        Self { pixels, fps, bitrate: (pixels * fps * per_pixel) as u32, follows, since: None, bytes: 0, units: 0 }
     }
 
     /// What the encoder is to aim at, in the bits per second it plans with.
@@ -38,6 +51,9 @@ impl Rate {
 
     /// Counts a unit of the source; answers the new bitrate where it changed.
     pub(super) fn count(&mut self, unit: &AccessUnit) -> Option<u32> {
+        if !self.follows {
+            return None;
+        }
         if let Some((width, height)) = unit.params.size() {
             self.pixels = f64::from(width) * f64::from(height);
         }

@@ -98,3 +98,43 @@ fn what_it_is_not_for() {
     let opus = CodecParams::Opus(media::OpusParams::WEBRTC);
     assert_eq!(PictureTranscoder::new(&opus).unwrap_err(), CodecError::WrongCodec);
 }
+
+/// Motion JPEG in each of its samplings; a picture that is cut off costs itself alone, and another size goes on.
+#[test]
+fn motion_jpeg() {
+    use crate::jpeg::tests::ffmpeg;
+    let pictures = |size: (u32, u32), format: &str| {
+        let jpeg = ffmpeg(size.0, size.1, &["-pix_fmt", format, "-c:v", "mjpeg", "-q:v", "3", "-f", "mjpeg"]);
+        let raw = ffmpeg(size.0, size.1, &["-pix_fmt", "yuv420p", "-f", "rawvideo"]);
+        (bytes::Bytes::from(jpeg), Picture::new(size.0, size.1, raw, MonoTime::default()).unwrap())
+    };
+    let mut entrance = media::MjpegEntrance::new();
+    let mut unit = |jpeg: bytes::Bytes, n: i64| {
+        let picture = entrance.unit(&jpeg).unwrap();
+        let at = MediaTime::new(n * 9000, ClockRate::VIDEO);
+        let (kind, params, payload) = (picture.kind, picture.params, picture.payload);
+        AccessUnit { track: TrackId(0), dts: at, pts: at, duration: None, kind, captured: None, params, payload }
+    };
+    let (jpeg, raw) = pictures((320, 240), "yuvj420p");
+    let first = unit(jpeg.clone(), 0);
+    let mut transcoder = PictureTranscoder::new(&first.params).unwrap();
+    let mut decoder = H264Decoder::new().unwrap();
+    let mut n = 0;
+    let mut seen = |transcoder: &mut PictureTranscoder, unit: &AccessUnit, want: &Picture| {
+        let out = transcoder.push(unit, TRACK, true).unwrap();
+        assert_eq!((out.len(), out[0].pts), (1, unit.pts), "at once, at its own time");
+        let likeness = psnr(&decoder.decode(&out[0]).unwrap().unwrap().picture, want);
+        assert!(likeness > 27.0, "{likeness:.1} dB");
+    };
+    for format in ["yuvj420p", "yuvj422p", "yuvj444p"] {
+        n += 1;
+        seen(&mut transcoder, &unit(pictures((320, 240), format).0, n), &raw);
+    }
+    let cut = unit(jpeg.slice(..jpeg.len() / 2), 4);
+    assert!(matches!(transcoder.push(&cut, TRACK, true), Err(CodecError::Damaged(_))));
+    assert!(transcoder.push(&unit(jpeg.clone(), 5), TRACK, false).unwrap().is_empty());
+    seen(&mut transcoder, &unit(jpeg, 6), &raw);
+    let (jpeg, raw) = pictures((160, 120), "yuvj420p");
+    seen(&mut transcoder, &unit(jpeg, 7), &raw);
+    assert_eq!(transcoder.stats(), PictureStats { encoded: 5, left_out: 1 });
+}

@@ -32,7 +32,11 @@ pub(super) fn timescale(params: &CodecParams) -> ClockRate {
         CodecParams::Opus(_) => ClockRate::AUDIO_48K,
         CodecParams::G711(params) => params.rate,
         CodecParams::MpegAudio(params) => params.rate,
-        CodecParams::H264(_) | CodecParams::H265(_) | CodecParams::Av1(_) | CodecParams::Vp9(_) => ClockRate::VIDEO,
+        CodecParams::H264(_)
+        | CodecParams::H265(_)
+        | CodecParams::Av1(_)
+        | CodecParams::Vp9(_)
+        | CodecParams::Mjpeg(_) => ClockRate::VIDEO,
     }
 }
 
@@ -114,7 +118,9 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
         }
         CodecParams::Aac(params) => Codec::Mp4a(mp4a(params)),
         CodecParams::Opus(params) => Codec::Opus(opus(*params)),
-        CodecParams::G711(_) | CodecParams::MpegAudio(_) => return Err(Fmp4Error::NotCarried(track.codec().label())),
+        CodecParams::Mjpeg(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => {
+            return Err(Fmp4Error::NotCarried(track.codec().label()));
+        }
     };
     Ok(Trak {
         tkhd,

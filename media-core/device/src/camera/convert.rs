@@ -1,6 +1,5 @@
 //! What cameras give, as I420: plain loops over rows, pure, bounded by the frame's own length.
 
-use super::mjpeg;
 use crate::DeviceError;
 use media::{MonoTime, Picture};
 
@@ -40,7 +39,9 @@ pub fn to_i420(frame: &RawFrame<'_>) -> Result<Picture, DeviceError> {
     match frame.format {
         PixelFormat::Yuyv => yuyv(frame),
         PixelFormat::Nv12 => nv12(frame),
-        PixelFormat::Mjpeg => mjpeg::to_i420(frame.bytes, frame.captured),
+        PixelFormat::Mjpeg => {
+            codec::decode_jpeg(frame.bytes, frame.captured).map_err(|e| DeviceError::Format(e.to_string()))
+        }
     }
 }
 

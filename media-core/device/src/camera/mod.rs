@@ -4,7 +4,6 @@
 
 mod convert;
 mod grabber;
-mod mjpeg;
 mod supervised;
 
 pub use convert::{PixelFormat, RawFrame, to_i420};

@@ -27,7 +27,7 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
             cuts.map(|at| unit.payload.slice(at..unit.payload.len().min(at + MAX_PAYLOAD))).collect()
         }
         // Not in any presentation of ours.
-        CodecParams::Av1(_) | CodecParams::Vp9(_) => Vec::new(),
+        CodecParams::Av1(_) | CodecParams::Vp9(_) | CodecParams::Mjpeg(_) => Vec::new(),
     }
 }
 

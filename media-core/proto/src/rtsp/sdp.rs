@@ -89,7 +89,7 @@ impl Presentation {
                 CodecParams::G711(params) => Format::G711(*params),
                 CodecParams::MpegAudio(_) => Format::MpegAudio,
                 CodecParams::H265(params) => Format::H265(Some(params.clone())),
-                CodecParams::Av1(_) | CodecParams::Vp9(_) => return None,
+                CodecParams::Av1(_) | CodecParams::Vp9(_) | CodecParams::Mjpeg(_) => return None,
             };
             // A publisher's own clock may be anything (FLV: 1 kHz); RTP's is the codec's.
             let clock = match &format {

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::rtsp::PullTransport;
 use crate::tls::Trust;
 use crate::webrtc::client::{self, Farewells, WhepError, WhipTarget, Wish};
-use crate::{hls, mpegts, rtmp, rtsp, srt};
+use crate::{hls, mjpeg, mpegts, rtmp, rtsp, srt};
 use hub::{Hub, PathName};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -75,6 +75,9 @@ pub enum SourceError {
     /// By WHEP.
     #[error(transparent)]
     Whep(#[from] WhepError),
+    /// Motion JPEG by HTTP.
+    #[error(transparent)]
+    Mjpeg(#[from] mjpeg::PullError),
     /// A client broke off; what it read is to blame, and the next attempt may read something else.
     #[error("the client broke off")]
     Panicked,
@@ -95,6 +98,7 @@ impl SourceConfig {
             SourceUrl::Srt(url) => Ok(srt::pull(url, hub, path, clock).await?),
             SourceUrl::MpegTs(url) => Ok(mpegts::pull(url, hub, path, clock).await?),
             SourceUrl::Hls(url) => Ok(hls::pull::pull(url, self.trust, hub, path, clock).await?),
+            SourceUrl::Mjpeg(url) => Ok(mjpeg::pull(url, self.trust, hub, path, clock).await?),
             SourceUrl::Whep(target) => {
                 let target = WhipTarget { trust: self.trust, ..target.clone() };
                 let status = watch::Sender::default();

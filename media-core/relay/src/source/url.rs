@@ -1,6 +1,7 @@
 //! Which URL is which protocol. Not here: what is behind it.
 
 use crate::hls::pull::{HlsUrl, HlsUrlError};
+use crate::mjpeg::{MjpegUrl, MjpegUrlError};
 use crate::mpegts::{UdpUrl, UdpUrlError};
 use crate::rtsp::{RtspUrl, RtspUrlError};
 use crate::srt::{SrtUrl, SrtUrlError};
@@ -26,6 +27,8 @@ pub enum SourceUrl {
     MpegTs(UdpUrl),
     /// `http://` or `https://`, of a playlist.
     Hls(HlsUrl),
+    /// `http://` or `https://`, of a camera that answers with one picture after another.
+    Mjpeg(MjpegUrl),
     /// `whep://` or `wheps://`, which is HTTP.
     Whep(WhipTarget),
 }
@@ -57,6 +60,9 @@ pub enum SourceUrlError {
     /// Not a playlist's URL.
     #[error(transparent)]
     Hls(#[from] HlsUrlError),
+    /// Not a camera's.
+    #[error(transparent)]
+    Mjpeg(#[from] MjpegUrlError),
     /// Not a WHEP server's URL.
     #[error("the address is malformed: {0}")]
     Whep(#[from] url::ParseError),
@@ -74,6 +80,7 @@ impl SourceUrl {
             Self::Srt(_) => "srtSource",
             Self::MpegTs(_) => "mpegtsSource",
             Self::Hls(_) => "hlsSource",
+            Self::Mjpeg(_) => "mjpegSource",
             Self::Whep(_) => "webRTCSource",
         }
     }
@@ -106,7 +113,11 @@ impl FromStr for SourceUrl {
             "rtsps" => Err(SourceUrlError::Rtsps),
             "srt" => Ok(Self::Srt(text.parse()?)),
             "udp" | "udp+mpegts" => Ok(Self::MpegTs(text.parse()?)),
-            "http" | "https" => Ok(Self::Hls(text.parse()?)),
+            "http" | "https" => match text.parse() {
+                Ok(url) => Ok(Self::Hls(url)),
+                Err(HlsUrlError::Playlist) => Ok(Self::Mjpeg(text.parse()?)),
+                Err(error) => Err(error.into()),
+            },
             "whep" => Ok(Self::Whep(WhipTarget::parse("http", rest)?)),
             "wheps" => Ok(Self::Whep(WhipTarget::parse("https", rest)?)),
             "" => Err(SourceUrlError::Scheme(text.chars().take_while(char::is_ascii_alphanumeric).collect())),
@@ -123,6 +134,7 @@ impl fmt::Display for SourceUrl {
             Self::Srt(url) => url.fmt(f),
             Self::MpegTs(url) => url.fmt(f),
             Self::Hls(url) => url.fmt(f),
+            Self::Mjpeg(url) => url.fmt(f),
             Self::Whep(target) => write!(f, "{}", target.to_string().replacen("http", "whep", 1)),
         }
     }
@@ -161,7 +173,7 @@ mod tests {
         check("whep://me:secret@h:8889/cam/whep?token=secret", "webRTCSource whep://h:8889");
         check("WHEPS://h/secret/whep", "webRTCSource wheps://h");
         check("whep://", "the address is malformed: empty host");
-        check("https://h/a", "only HLS is pulled by HTTP, and its addresses end in .m3u8");
+        check("https://me:secret@h/a?secret", "mjpegSource https://h");
         check(
             "gopher://me:secret@h/a",
             "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, \

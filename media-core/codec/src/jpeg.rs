@@ -1,7 +1,8 @@
-//! MJPEG: one JPEG per picture, as cameras send them, sometimes cut off, sometimes without Huffman tables.
+//! Motion JPEG: one JPEG per picture, as cameras send them, sometimes cut off, sometimes without Huffman tables.
+//!
+//! Not here: what a JPEG says before its scan (`media`), packets and parts that it comes in (`proto`, `relay`), cameras (`device`).
 
-use super::convert::picture;
-use crate::DeviceError;
+use crate::CodecError;
 use media::{MonoTime, Picture};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -12,7 +13,10 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 const AVI1: [u8; 18] = [0xFF, 0xE0, 0x00, 0x10, b'A', b'V', b'I', b'1', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Decodes a JPEG to I420 in limited range (JPEG's own is full range).
-pub(super) fn to_i420(bytes: &[u8], captured: MonoTime) -> Result<Picture, DeviceError> {
+///
+/// # Errors
+/// [`CodecError::Damaged`] for what is cut off, broken, or larger than a picture may be.
+pub fn decode_jpeg(bytes: &[u8], captured: MonoTime) -> Result<Picture, CodecError> {
     let whole = complete(bytes)?;
     let repaired;
     let jpeg = if has_tables(whole) {
@@ -21,7 +25,7 @@ pub(super) fn to_i420(bytes: &[u8], captured: MonoTime) -> Result<Picture, Devic
         repaired = [whole.get(..2).unwrap_or_default(), &AVI1, whole.get(2..).unwrap_or_default()].concat();
         &repaired
     };
-    let broken = |e: &dyn std::fmt::Debug| DeviceError::Format(format!("JPEG: {e:?}"));
+    let broken = |e: &dyn std::fmt::Debug| CodecError::Damaged(format!("JPEG: {e:?}"));
     let side = Picture::MAX_SIDE as usize;
     let options = DecoderOptions::new_safe()
         .jpeg_set_out_colorspace(ColorSpace::YCbCr)
@@ -42,9 +46,9 @@ pub(super) fn to_i420(bytes: &[u8], captured: MonoTime) -> Result<Picture, Devic
 }
 
 /// The picture up to its end marker, which a cut-off transfer does not have. Padding behind it is usual.
-fn complete(bytes: &[u8]) -> Result<&[u8], DeviceError> {
+fn complete(bytes: &[u8]) -> Result<&[u8], CodecError> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
-        return Err(DeviceError::Format("not a JPEG".into()));
+        return Err(CodecError::Damaged("not a JPEG".into()));
     }
     let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
     let whole = bytes.get(..end).unwrap_or_default();
@@ -57,7 +61,7 @@ fn complete(bytes: &[u8]) -> Result<&[u8], DeviceError> {
     let tail = whole.get(from..).unwrap_or_default();
     match tail.windows(2).rposition(|pair| pair == [0xFF, 0xD9]) {
         Some(at) => Ok(whole.get(..from + at + 2).unwrap_or_default()),
-        None => Err(DeviceError::Format(format!("a JPEG cut off at {} bytes", bytes.len()))),
+        None => Err(CodecError::Damaged(format!("a JPEG cut off at {} bytes", bytes.len()))),
     }
 }
 
@@ -93,11 +97,11 @@ fn pack(
     full_height: usize,
     samples: usize,
     captured: MonoTime,
-) -> Result<Picture, DeviceError> {
+) -> Result<Picture, CodecError> {
     let (width, height) = (full_width & !1, full_height & !1);
     let stride = full_width * samples;
     if width == 0 || height == 0 || pixels.len() < stride * full_height {
-        return Err(DeviceError::Format(format!("JPEG of {full_width}×{full_height}")));
+        return Err(CodecError::Damaged(format!("JPEG of {full_width}×{full_height}")));
     }
     let luma_table: Vec<u8> = (0..=255).map(luma).collect();
     let to_luma = |full: u8| luma_table.get(usize::from(full)).copied().unwrap_or(16);
@@ -121,17 +125,42 @@ fn pack(
     picture(width, height, data, captured)
 }
 
+fn picture(width: usize, height: usize, data: Vec<u8>, captured: MonoTime) -> Result<Picture, CodecError> {
+    let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Picture::new(side(width), side(height), data, captured).map_err(|e| CodecError::Damaged(e.to_string()))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::camera::convert::tests::{ffmpeg, i420, psnr};
+    use std::process::Command;
+
+    /// One picture of a lively test source by ffmpeg, in `arguments`' format.
+    pub(crate) fn ffmpeg(width: u32, height: u32, arguments: &[&str]) -> Vec<u8> {
+        let source = format!("testsrc2=size={width}x{height}:rate=5,format=yuv420p");
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", &source, "-ss", "1", "-frames:v", "1"])
+            .args(arguments)
+            .arg("pipe:1")
+            .output()
+            .expect("ffmpeg is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// Peak signal-to-noise ratio of some samples in dB.
+    fn psnr(a: &[u8], b: &[u8]) -> f64 {
+        assert_eq!(a.len(), b.len());
+        let error: f64 = a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+        10.0 * (255.0 * 255.0 * a.len() as f64 / error.max(1e-6)).log10()
+    }
 
     fn jpeg(width: u32, height: u32, pixel_format: &str) -> Vec<u8> {
         ffmpeg(width, height, &["-pix_fmt", pixel_format, "-c:v", "mjpeg", "-q:v", "2", "-f", "mjpeg"])
     }
 
-    fn decode(bytes: &[u8]) -> Result<Picture, DeviceError> {
-        to_i420(bytes, MonoTime::from_micros(9))
+    fn decode(bytes: &[u8]) -> Result<Picture, CodecError> {
+        decode_jpeg(bytes, MonoTime::from_micros(9))
     }
 
     #[test]
@@ -140,10 +169,10 @@ mod tests {
             for (width, height) in [(320, 240), (642, 362)] {
                 let got = decode(&jpeg(width, height, format)).unwrap();
                 assert_eq!((got.width(), got.height(), got.captured().micros()), (width, height, 9));
-                let want = i420(width, height);
+                let want = ffmpeg(width, height, &["-f", "rawvideo", "-pix_fmt", "yuv420p"]);
                 let luma = (width * height) as usize;
-                let quality = psnr(&got.data()[..luma], &want.data()[..luma]);
-                let colour = psnr(&got.data()[luma..], &want.data()[luma..]);
+                let quality = psnr(&got.data()[..luma], &want[..luma]);
+                let colour = psnr(&got.data()[luma..], &want[luma..]);
                 assert!(quality > 32.0 && colour > 26.0, "{format} {width}×{height}: {quality:.1}, {colour:.1} dB");
             }
         }
@@ -175,7 +204,7 @@ mod tests {
     fn cut_off_pictures_are_refused_and_padded_ones_are_not() {
         let whole = jpeg(320, 240, "yuvj422p");
         for cut in (2..whole.len() - 1).step_by(whole.len() / 40) {
-            assert!(matches!(decode(&whole[..cut]), Err(DeviceError::Format(_))), "cut at {cut}");
+            assert!(matches!(decode(&whole[..cut]), Err(CodecError::Damaged(_))), "cut at {cut}");
         }
         for padding in [&[0_u8; 700][..], &[0, 0, 1, 2, 3, 0]] {
             assert!(decode(&[&whole, padding].concat()).is_ok());

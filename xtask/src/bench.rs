@@ -30,6 +30,7 @@ use crate::{
 ///   cargo xtask bench --list
 ///   cargo xtask bench consult
 ///   cargo xtask bench consult -- --quick hls join
+///   cargo xtask bench relay -- rtmp whep
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     #[arg(last = true)]
     arguments: Vec<String>,
 }
+
+/// The one that measures the app's window, too.
+const OF_THE_APP: &str = "consult";
 
 struct Program {
     package: String,
@@ -82,14 +86,15 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
         return if programs.is_empty() && !args.names.is_empty() { bail!("nothing was measured") } else { Ok(()) };
     }
     let end_to_end = programs.iter().any(|program| program.package == END_TO_END);
-    let needs: &[Need] = if end_to_end {
-        &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd]
-    } else {
-        &[Need::Build]
+    let app = programs.iter().any(|program| program.name == OF_THE_APP);
+    let needs: &[Need] = match (app, end_to_end) {
+        (true, _) => &[Need::Build, Need::Window, Need::VirtualDisplay, Need::Tests, Need::EndToEnd],
+        (false, true) => &[Need::Build, Need::Tests, Need::EndToEnd],
+        (false, false) => &[Need::Build],
     };
     tools::ensure(needs, if args.skip_install { Install::Skip } else { Install::Missing })?;
     progress::step("Building the relay (release)", || build(cargo::RELAY, cargo::RELAY_BIN))?;
-    if end_to_end {
+    if app {
         ui::build()?;
         progress::step("Building the app (release)", || build(cargo::APP, cargo::APP))?;
     }

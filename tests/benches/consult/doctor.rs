@@ -3,11 +3,11 @@
 //!
 //! Not here: the other way, to the doctor's screen (`window`).
 
-use crate::Bench;
-use crate::figure::{Figure, Goal, Samples};
-use crate::hop::{SETTLED, jumps};
-use crate::player::{Arrival, Player, clocks};
-use crate::publisher::now;
+use crate::common::figure::{Figure, Goal, Samples};
+use crate::common::player::{Arrival, Player, clocks};
+use crate::common::publisher::now;
+use crate::common::{Bench, SETTLED};
+use crate::hop::jumps;
 use anyhow::{Context, Result, ensure};
 use e2e::app::App;
 use e2e::content::Content;

@@ -2,13 +2,13 @@
 //!
 //! Not here: joining late (`join`), many readers (`load`).
 
-use crate::Bench;
-use crate::clip::{Clip, RATE, Recipe, Sound};
-use crate::figure::{Figure, Goal, Samples};
-use crate::nginx::Nginx;
-use crate::player::{Arrival, Player};
-use crate::publisher::Publisher;
-use anyhow::{Context, Result, ensure};
+use crate::common::clip::{Clip, RATE, Recipe, Sound};
+use crate::common::figure::{Figure, Goal, Samples};
+use crate::common::pass;
+use crate::common::player::{Arrival, Player};
+use crate::common::publisher::Publisher;
+use crate::common::{Bench, RTMP_ONLY, SETTLED};
+use anyhow::{Context, Result};
 use codec::{AacDecoder, OpusDecoder};
 use device::synthetic::{Burst, find_bursts};
 use e2e::relay::Relay;
@@ -16,43 +16,9 @@ use media::{AccessUnit, CodecParams};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// RTMP alone, as quiet as an operator runs it.
-pub(crate) const RTMP_ONLY: &str = "rtmpAddress: 127.0.0.1:0\nrtsp: no\nsrt: no\nhls: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\nlogLevel: error\npaths: {all_others: }\n";
-/// What a join brings at once says nothing of what passes afterwards.
-pub(crate) const SETTLED: f64 = 1.0;
-
 /// RTMP in → RTMP out, pictures and sound.
 pub(crate) fn rtmp(bench: &Bench) -> Result<Vec<Figure>> {
-    let seconds = bench.effort.seconds(30);
-    let recipe =
-        Recipe { size: Some((640, 480)), gop: 30, sound: Sound::Aac, length: seconds + Duration::from_secs(3) };
-    let clip = Arc::new(recipe.make()?);
-    let relay = Relay::start(&bench.dir, RTMP_ONLY)?;
-    let added = pass(&relay.rtmp("bench")?, &clip, seconds)?;
-    relay.stop()?;
-    let mut figures = vec![
-        Figure::of("RTMP in → RTMP out through the relay, added", &added, "ms", Goal::P95(2.0)),
-        // Nagle's algorithm with delayed acknowledgements makes 40 ms.
-        Figure::one("RTMP in → RTMP out, longest", added.longest(), "ms", Goal::Median(40.0)),
-    ];
-    if let Some(nginx) = Nginx::start(&bench.dir)? {
-        let added = pass(&nginx.url, &clip, seconds)?;
-        figures.push(Figure::of("… nginx-rtmp on the same, added", &added, "ms", Goal::Report));
-        figures.push(Figure::one("… nginx-rtmp, longest", added.longest(), "ms", Goal::Report));
-    }
-    Ok(figures)
-}
-
-/// How long each unit of `clip` takes through the server at `url`.
-fn pass(url: &str, clip: &Arc<Clip>, seconds: Duration) -> Result<Samples> {
-    let publisher = Publisher::start(url, clip)?;
-    let player = Player::join(url)?;
-    let first = player.first(Duration::from_secs(10), AccessUnit::is_video)?;
-    std::thread::sleep(seconds);
-    let settled = player.arrivals().into_iter().filter(|a| a.at > first.at + SETTLED);
-    let added: Samples = settled.filter_map(|a| Some((a.at - publisher.book.sent(&a.unit)?) * 1e3)).collect();
-    ensure!(added.len() > 100, "only {} of {} units arrived", added.len(), publisher.book.len());
-    Ok(added)
+    pass::rtmp(bench, Sound::Aac)
 }
 
 /// Opus in → AAC out. Sound is added to from when the Opus packet that holds it was sent until the AAC unit that holds it was there.

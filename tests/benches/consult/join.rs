@@ -2,12 +2,11 @@
 //!
 //! Not here: streams that pass (`hop`).
 
-use crate::Bench;
-use crate::clip::{FPS, Recipe, Sound};
-use crate::figure::{Figure, Goal, Samples};
-use crate::hop::RTMP_ONLY;
-use crate::player::Player;
-use crate::publisher::{Publisher, now};
+use crate::common::clip::{FPS, Recipe, Sound};
+use crate::common::figure::{Figure, Goal, Samples};
+use crate::common::player::Player;
+use crate::common::publisher::{Publisher, now};
+use crate::common::{Bench, RTMP_ONLY};
 use anyhow::{Context, Result};
 use codec::H264Decoder;
 use e2e::relay::Relay;

@@ -9,55 +9,17 @@
 //! Arguments name the groups to be measured (all without); `--quick` measures each for a moment, to see that the bench works.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A bench reports to whoever runs it.
 
-mod clip;
+#[path = "../common/mod.rs"]
+mod common;
 mod doctor;
-mod figure;
 mod hls;
 mod hop;
-mod http;
 mod join;
-mod load;
-mod machine;
-mod nginx;
 mod package;
-mod player;
-mod publisher;
-mod transcode;
 mod window;
 
-use anyhow::Result;
-use e2e::program::output_dir;
-use figure::Figure;
-use std::path::PathBuf;
+use common::{Group, load, transcode};
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// How long and how often.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
-    quick: bool,
-}
-
-impl Effort {
-    /// `full` of measuring, or a moment of it.
-    const fn seconds(self, full: u64) -> Duration {
-        Duration::from_secs(if self.quick { 3 } else { full })
-    }
-
-    /// How often something that happens once is done again.
-    const fn runs(self) -> usize {
-        if self.quick { 2 } else { 10 }
-    }
-}
-
-/// What a group measures with: its folder for what programs say, and how much of it.
-#[derive(Debug)]
-pub(crate) struct Bench {
-    dir: PathBuf,
-    effort: Effort,
-}
-
-type Group = (&'static str, fn(&Bench) -> Result<Vec<Figure>>);
 
 /// In the order of the table.
 const GROUPS: [Group; 11] = [
@@ -71,32 +33,13 @@ const GROUPS: [Group; 11] = [
     ("window", window::pixels),
     ("app", window::cost),
     ("transcode", transcode::transcode),
-    ("load", load::load),
+    ("load", |bench| load::rtmp(bench, &[1, 100, 400])),
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let effort = Effort { quick: arguments.iter().any(|a| a == "--quick") };
-    // Cargo adds `--bench`.
-    let wanted: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
-    let mut failed = false;
-    for (name, measure) in GROUPS {
-        if !wanted.is_empty() && !wanted.iter().any(|w| *w == name) {
-            continue;
-        }
-        eprintln!("{name} …");
-        let measured = output_dir(&format!("bench_{name}")).and_then(|dir| measure(&Bench { dir, effort }));
-        match measured {
-            Ok(figures) => figures.iter().for_each(Figure::print),
-            Err(error) => {
-                failed = true;
-                eprintln!("{name}: {error:#}");
-                Figure::missing(name).print();
-            }
-        }
-    }
-    if wanted.is_empty() {
+    let outcome = common::run("consult", &GROUPS);
+    if outcome.all {
         package::package().print();
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if outcome.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

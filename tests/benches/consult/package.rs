@@ -2,7 +2,7 @@
 //!
 //! Not here: making it (`cargo xtask dist`).
 
-use crate::figure::{Figure, Goal};
+use crate::common::figure::{Figure, Goal};
 use std::fs::read_dir;
 use std::path::Path;
 

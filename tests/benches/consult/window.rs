@@ -2,12 +2,12 @@
 //!
 //! Not here: whether lips move with the sound (`tests/tests/sound.rs`).
 
-use crate::Bench;
-use crate::clip::{Recipe, Sound};
-use crate::figure::{Figure, Goal, Samples};
-use crate::machine::Tree;
-use crate::player::Player;
-use crate::publisher::{Publisher, now};
+use crate::common::Bench;
+use crate::common::clip::{Recipe, Sound};
+use crate::common::figure::{Figure, Goal, Samples};
+use crate::common::machine::Tree;
+use crate::common::player::Player;
+use crate::common::publisher::{Publisher, now};
 use anyhow::{Context, Result, ensure};
 use e2e::app::App;
 use e2e::desktop::{Area, Desktop};

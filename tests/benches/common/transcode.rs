@@ -2,13 +2,12 @@
 //!
 //! Not here: how long that takes (`hop`).
 
-use crate::Bench;
-use crate::clip::{Recipe, Sound};
-use crate::figure::{Figure, Goal};
-use crate::hop::RTMP_ONLY;
-use crate::machine::Tree;
-use crate::player::Player;
-use crate::publisher::Publisher;
+use super::clip::{Recipe, Sound};
+use super::figure::{Figure, Goal};
+use super::machine::Tree;
+use super::player::Player;
+use super::publisher::Publisher;
+use super::{Bench, RTMP_ONLY};
 use anyhow::Result;
 use e2e::relay::Relay;
 use media::AccessUnit;

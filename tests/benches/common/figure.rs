@@ -48,6 +48,8 @@ pub(crate) enum Goal {
     Median(f64),
     /// 95 of 100 are at most this.
     P95(f64),
+    /// The one value is at least this.
+    AtLeast(f64),
     /// The one value is at most this one, which was measured in the same run; of whom.
     Beside(Option<f64>, &'static str),
 }
@@ -84,6 +86,7 @@ impl Figure {
             Goal::Report => None,
             Goal::Median(most) => self.p50.map(|value| value <= most),
             Goal::P95(most) => self.p95.map(|value| value <= most),
+            Goal::AtLeast(least) => self.p50.map(|value| value >= least),
             Goal::Beside(most, _) => Some(self.p50? <= most?),
         }
     }
@@ -94,6 +97,7 @@ impl Figure {
             Goal::Median(most) if self.p95.is_none() => format!("≤ {most} {}", self.unit),
             Goal::Median(most) => format!("≤ {most} {} p50", self.unit),
             Goal::P95(most) => format!("≤ {most} {} p95", self.unit),
+            Goal::AtLeast(least) => format!("≥ {least} {}", self.unit),
             Goal::Beside(Some(most), whose) => format!("≤ {whose}'s {most:.2} {}", self.unit),
             Goal::Beside(None, whose) => format!("≤ {whose}'s, which is not there"),
         };

@@ -3,7 +3,7 @@
 //! Belongs here: playing, and reading the clock from what was played. Not here: what follows from the times (the measurements). That
 //! ffmpeg and others can play is the tests' matter.
 
-use crate::publisher::now;
+use super::publisher::now;
 use anyhow::{Result, anyhow};
 use codec::H264Decoder;
 use container::flv::{Demuxer, Event, TagKind};
@@ -77,6 +77,15 @@ impl Player {
         let list = list.lock().unwrap_or_else(PoisonError::into_inner);
         drop(grown.wait_timeout_while(list, limit, more).unwrap_or_else(PoisonError::into_inner));
         found.ok_or_else(|| anyhow!("nothing of that kind came within {} s", limit.as_secs()))
+    }
+
+    /// What has arrived behind the first `known` units, waiting up to `limit` for it.
+    pub(crate) fn more(&self, known: usize, limit: Duration) -> Vec<Arrival> {
+        let (list, grown) = &*self.arrivals;
+        let list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        let (list, _) =
+            grown.wait_timeout_while(list, limit, |list| list.len() <= known).unwrap_or_else(PoisonError::into_inner);
+        list.get(known..).unwrap_or_default().to_vec()
     }
 
     /// What has arrived.

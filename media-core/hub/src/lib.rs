@@ -29,7 +29,7 @@ pub use feedback::Feedback;
 pub use hub::{Hub, Limits, PathState, ReaderState};
 pub use name::{PathName, PathNameError};
 pub use publisher::{PublishError, Publisher, PublisherInfo, PublisherState};
-pub use reader::{Ended, Item, Lagged, ReadError, Reader, ReaderInfo, Start};
+pub use reader::{Changes, Ended, Item, Lagged, ReadError, Reader, ReaderInfo, Start};
 pub use ring::RingLimits;
 pub use skipped::SkippedTrack;
 pub use timeline::Mended;

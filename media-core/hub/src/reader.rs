@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::futures::Notified;
 
 /// Who reads, for the API and the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,31 @@ pub enum ReadError {
     #[error(transparent)]
     Ended(#[from] Ended),
 }
+
+/// Everything that its readers must look at: units written, tracks known, streams ended.
+#[derive(Debug, Clone)]
+pub struct Changes(Arc<Path>);
+
+impl Changes {
+    /// The next change; enable it before asking the readers, so that none in between is missed.
+    pub fn next(&self) -> Notified<'_> {
+        self.0.readers_wake.notified()
+    }
+
+    /// The path's name.
+    pub fn path(&self) -> &crate::PathName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for Changes {
+    /// Of the very same path, which a later one of its name is not.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Changes {}
 
 /// A key frame this young serves a joining reader as well as a fresh one would, and spares the publisher a request.
 const FRESH_KEY: Duration = Duration::from_millis(250);
@@ -207,6 +233,11 @@ impl Reader {
         }
         self.tracks = Some(Arc::clone(known));
         Some(Item::Tracks(Arc::clone(known)))
+    }
+
+    /// Of the path that is read: for one who waits for many of its readers at once.
+    pub fn changes(&self) -> Changes {
+        Changes(Arc::clone(&self.path))
     }
 
     /// Asks the publisher for a key frame.

@@ -6,7 +6,7 @@
 
 use crate::clock::Clock;
 use crate::transcode::{Recipe, Renditions};
-use hub::{Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
+use hub::{Changes, Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
 use media::{AccessUnit, Codec, CodecParams, MediaKind, MjpegParams, Track, TrackSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -353,6 +353,11 @@ impl Listener {
             self.skipped = skipped;
         }
         kept
+    }
+
+    /// As [`Reader::changes`], of where it listens now.
+    pub(crate) fn changes(&self) -> Changes {
+        self.reader.changes()
     }
 
     /// Asks the publisher for a key frame.

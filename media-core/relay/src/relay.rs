@@ -230,6 +230,7 @@ impl Relay {
             clock,
             authorizer: Arc::clone(&config.authorizer),
             conns: conns.clone(),
+            fanout: crate::rtmp::Fanout::default(),
             tls,
         };
         if let Some(listener) = rtmp {

@@ -1,6 +1,7 @@
 //! The RTMP server: accepts connections and keeps their list.
 
 use super::connection::{Connection, ConnectionError};
+use super::fanout::Fanout;
 use crate::access::Authorizer;
 use crate::clock::Clock;
 use crate::listen::Listening;
@@ -141,6 +142,7 @@ pub(crate) struct RtmpServer {
     pub(crate) clock: Clock,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) conns: RtmpConns,
+    pub(crate) fanout: Fanout,
     /// For RTMPS.
     pub(crate) tls: Option<Acceptor>,
 }

@@ -66,14 +66,6 @@ impl SoundDecoder {
         }
     }
 
-    /// Samples per channel by which decoded sound trails its unit's time; known after the first unit.
-    pub const fn delay(&self) -> u32 {
-        match &self.0 {
-            Backend::Aac(decoder) => decoder.delay(),
-            Backend::Opus(_) | Backend::Symphonia(_) => 0,
-        }
-    }
-
     /// Appends the sound of one unit's payload, interleaved; answers samples per channel.
     ///
     /// # Errors

@@ -155,8 +155,6 @@ unsafe impl Send for FdkDecoder {}
 pub(super) struct FdkFrame {
     pub(super) rate: u32,
     pub(super) channels: u8,
-    /// Samples per channel by which the sound trails its frame (the band replication's own delay).
-    pub(super) delay: u32,
 }
 
 impl FdkDecoder {
@@ -207,7 +205,7 @@ impl FdkDecoder {
             (usize::try_from(info.frameSize).unwrap_or(0), u8::try_from(info.numChannels).unwrap_or(0));
         let samples = self.pcm.get(..frames * usize::from(channels)).ok_or_else(|| damaged("AAC frame size", 0))?;
         out.extend(samples.iter().map(|s| i16_to_f32(*s)));
-        Ok(FdkFrame { rate: u32::try_from(info.sampleRate).unwrap_or(0), channels, delay: info.outputDelay })
+        Ok(FdkFrame { rate: u32::try_from(info.sampleRate).unwrap_or(0), channels })
     }
 }
 

@@ -34,13 +34,13 @@ impl Intake {
         Arc::ptr_eq(&self.params, params) || self.params == *params
     }
 
-    /// Frames at 48 kHz by which the next sample that comes out is older than its unit's time: what the filters hold back, and what
-    /// waits for the resampler's chunk. Exact from the first decoded unit on.
+    /// Frames at 48 kHz by which the next sample that comes out is older than its unit's time: what the resampler holds back, and
+    /// what waits for its next chunk.
     pub(super) fn behind(&self) -> i64 {
         let rate = i64::from(self.decoder.rate().max(1));
         let waiting = self.resampler.as_ref().map_or(0, |r| i64::try_from(r.waiting()).unwrap_or(0));
         let held = self.resampler.as_ref().map_or(0, |r| i64::from(r.delay()));
-        i64::from(self.decoder.delay()) * 48_000 / rate + held + waiting * 48_000 / rate
+        held + waiting * 48_000 / rate
     }
 
     /// Decodes `unit`, for [`Self::give`]; answers whether it was whole. Something of its length takes the place of a damaged one.

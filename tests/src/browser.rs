@@ -31,7 +31,7 @@ impl Browser {
     /// # Errors
     /// Where Chromium cannot be started.
     pub fn open(name: &str, dir: &Path, page: &Path, query: &str) -> Result<Self> {
-        let url = format!("{}?{query}", serve(std::fs::read(page)?)?);
+        let url = format!("{}?{query}", serve(page)?);
         let mut command = Command::new("chromium");
         command.args(arguments(dir)?).arg("--enable-logging=stderr").arg(url);
         let program = Program::start(name, dir, &mut command)?;
@@ -86,8 +86,11 @@ pub(crate) fn arguments(dir: &Path) -> Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// Answers every request with `page`, for as long as the test runs.
-fn serve(page: Vec<u8>) -> Result<String> {
+/// Answers every request with `page`, for as long as the test runs. The script beside it that pages share stands in it.
+pub(crate) fn serve(page: &Path) -> Result<String> {
+    let script = std::fs::read_to_string(page.with_file_name("clock_card.js"))?;
+    let page = std::fs::read_to_string(page)?;
+    let page = page.replace(r#"<script src="clock_card.js">"#, &format!("<script>{script}")).into_bytes();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}/", listener.local_addr()?);
     std::thread::Builder::new().name("page".into()).spawn(move || {

@@ -172,6 +172,17 @@ pub fn judge(file: &Path, codecs: (&str, &str), in_step: impl Fn(&Content) -> Re
     check().with_context(|| file.display().to_string())
 }
 
+/// The beeps in `file`, which holds sound and no picture.
+///
+/// # Errors
+/// Where it cannot be read, or holds a picture or no sound.
+pub fn sound_alone(file: &Path) -> Result<Vec<Burst>> {
+    let probe = probe(file)?;
+    let kinds: Vec<_> = probe["streams"].as_array().into_iter().flatten().map(|s| s["codec_type"].as_str()).collect();
+    ensure!(kinds == [Some("audio")], "{}: {kinds:?}", file.display());
+    bursts(file, &probe)
+}
+
 fn stream<'a>(probe: &'a Value, kind: &str) -> Option<&'a Value> {
     probe["streams"].as_array()?.iter().find(|s| s["codec_type"] == kind)
 }

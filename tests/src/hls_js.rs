@@ -17,23 +17,34 @@ pub struct Player {
     log: PathBuf,
 }
 
+/// The address of a page in `dir` that plays `url`, and reports after so many `samples`, two a second.
+///
+/// # Errors
+/// Where hls.js cannot be had.
+pub fn page(dir: &Path, url: &str, samples: u32) -> Result<String> {
+    let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("support");
+    let judges = std::env::var_os("VISAVIS_JUDGES").map_or_else(|| support.join("judges"), PathBuf::from);
+    let library = judges.join("node_modules/hls.js/dist/hls.min.js");
+    for file in [&support.join("hls_player.html"), &support.join("clock_card.js"), &library] {
+        let name = file.file_name().context("no file")?;
+        std::fs::copy(file, dir.join(name)).with_context(|| file.display().to_string())?;
+    }
+    let page = dir.join("hls_player.html").canonicalize()?;
+    Ok(format!("file://{}?src={url}&samples={samples}", page.display()))
+}
+
 impl Player {
     /// Plays `url`, and reports after so many `samples`, two a second.
     ///
     /// # Errors
     /// Where Chromium or hls.js cannot be had.
     pub fn open(dir: &Path, url: &str, samples: u32) -> Result<Self> {
-        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("support");
-        let judges = std::env::var_os("VISAVIS_JUDGES").map_or_else(|| support.join("judges"), PathBuf::from);
-        let page = dir.join("player.html");
-        std::fs::copy(support.join("hls_player.html"), &page)?;
-        let library = judges.join("node_modules/hls.js/dist/hls.min.js");
-        std::fs::copy(&library, dir.join("hls.min.js")).with_context(|| library.display().to_string())?;
+        let page = page(dir, url, samples)?;
         let mut command = Command::new("chromium");
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]);
         command.arg("--autoplay-policy=no-user-gesture-required");
         command.arg(format!("--user-data-dir={}", dir.join("player-profile").display()));
-        command.arg(format!("file://{}?src={url}&samples={samples}", page.canonicalize()?.display()));
+        command.arg(page);
         let program = Program::start("chromium", dir, &mut command)?;
         Ok(Self { _program: program, log: dir.join("chromium.err") })
     }

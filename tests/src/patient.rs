@@ -28,6 +28,8 @@ pub struct Phone {
     pub rate: u32,
     /// ffmpeg's encoder of the sound: WeChat sends AAC.
     pub sound: &'static str,
+    /// The beeps as somebody else has coded them: this file over and over, in place of the raw sound. With `sound` as `copy`.
+    pub recorded: Option<PathBuf>,
     /// Frames between key frames.
     pub gop: u32,
     /// Marks the clock cards.
@@ -36,7 +38,7 @@ pub struct Phone {
 
 impl Default for Phone {
     fn default() -> Self {
-        Self { size: (640, 360), rate: 48_000, sound: "aac", gop: 30, stream: 7 }
+        Self { size: (640, 360), rate: 48_000, sound: "aac", recorded: None, gop: 30, stream: 7 }
     }
 }
 
@@ -169,7 +171,12 @@ impl Patient {
         let mut command = ffmpeg();
         command.args(["-thread_queue_size", "64", "-f", "rawvideo", "-pix_fmt", "yuv420p"]);
         command.args(["-s", &size, "-r", &fps, "-i"]).arg(&pipes[0]);
-        command.args(["-thread_queue_size", "64", "-f", "f32le", "-ar", "48000", "-ac", "1", "-i"]).arg(&pipes[1]);
+        match &phone.recorded {
+            Some(file) => command.args(["-stream_loop", "-1", "-i"]).arg(file),
+            None => command
+                .args(["-thread_queue_size", "64", "-f", "f32le", "-ar", "48000", "-ac", "1", "-i"])
+                .arg(&pipes[1]),
+        };
         command.args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline"]);
         command.args(["-g", &gop, "-b:v", "900k", "-c:a", phone.sound, "-b:a", "64k"]);
         command.args(["-ar", &phone.rate.to_string()]);

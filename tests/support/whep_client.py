@@ -1,10 +1,10 @@
 """A WHEP reader of another stack (aiortc): plays for a while and records what it decoded.
 
-Usage: whep_client.py ENDPOINT FILE [--seconds N]
+Usage: whep_client.py ENDPOINT FILE [--seconds N] [--only audio]
 
 The recording's times are RTP times brought together by the sender reports, as any player does it. Prints one JSON line per
-event: {"event": "created", "status": …, "answer": …}, {"event": "first", "after": SECONDS}, {"event": "recorded", …},
-{"event": "deleted", "status": …}.
+event: {"event": "created", "status": …, "answer": …}, {"event": "first", "after": SECONDS}, {"event": "recorded", …} with the
+codecs that came, {"event": "deleted", "status": …}. With `--only`, it does not wait for the other track.
 """
 
 import argparse
@@ -20,11 +20,21 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 
-RATES = {"video": 90_000, "audio": 48_000}
-
-
 def say(**event):
     print(json.dumps(event), flush=True)
+
+
+def watch_codec(receiver, codecs):
+    """Keeps the codecs of the packets that come, such as video/VP8; packets sent again have none of their own."""
+    handle = receiver._handle_rtp_packet
+
+    async def watched(packet, arrival_time_ms):
+        codec = receiver._RTCRtpReceiver__codecs.get(packet.payload_type)
+        if codec and not codec.mimeType.endswith("/rtx") and codec.mimeType not in codecs:
+            codecs.append(codec.mimeType)
+        await handle(packet, arrival_time_ms=arrival_time_ms)
+
+    receiver._handle_rtp_packet = watched
 
 
 def watch_reports(receiver, reports):
@@ -44,7 +54,8 @@ class Track:
 
     def __init__(self, track, receiver, began):
         self.track, self.receiver, self.began = track, receiver, began
-        self.frames, self.reports = [], []
+        self.frames, self.reports, self.codecs = [], [], []
+        watch_codec(receiver, self.codecs)
         watch_reports(receiver, self.reports)
 
     async def run(self):
@@ -59,7 +70,7 @@ class Track:
 
     def times(self):
         """Wall-clock time of every frame, by the last report."""
-        rate, (ntp, rtp) = RATES[self.track.kind], self.reports[-1]
+        rate, (ntp, rtp) = self.frames[0].time_base.denominator, self.reports[-1]
         # Frames count from the first packet's RTP time.
         origin = self.receiver._RTCRtpReceiver__timestamp_mapper._origin
         behind = (rtp - origin) & 0xFFFFFFFF
@@ -78,9 +89,10 @@ def record(file, tracks):
             video.codec_context.time_base = fractions.Fraction(1, 1000)
             streams["video"] = video
         if "audio" in timed:
-            streams["audio"] = out.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+            first = timed["audio"][0].frames[0]
+            streams["audio"] = out.add_stream("pcm_s16le", rate=first.sample_rate, layout=first.layout.name)
         for kind, (track, times) in timed.items():
-            rate, last = (1000, -1) if kind == "video" else (48_000, -1)
+            rate, last = 1000 if kind == "video" else track.frames[0].sample_rate, -1
             for frame, at in zip(track.frames, times):
                 frame.pts, frame.time_base = max(round((at - zero) * rate), last + 1), fractions.Fraction(1, rate)
                 last = frame.pts
@@ -93,6 +105,7 @@ async def main():
     parser.add_argument("endpoint")
     parser.add_argument("file")
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--only")
     options = parser.parse_args()
     peer, tracks, tasks = RTCPeerConnection(), [], []
     began = time.monotonic()
@@ -115,7 +128,8 @@ async def main():
                 raise SystemExit(f"{response.status} {answer}")
             location = urljoin(str(response.url), response.headers["Location"])
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        while not all(t.frames for t in tracks) or len(tracks) < 2:
+        wanted = [options.only] if options.only else ["video", "audio"]
+        while not all(any(t.frames for t in tracks if t.track.kind == kind) for kind in wanted):
             await asyncio.sleep(0.02)
         await asyncio.sleep(options.seconds)
         async with http.delete(location) as response:
@@ -124,8 +138,9 @@ async def main():
             say(event="again", status=response.status)
     rising = {t.track.kind: all(a.pts < b.pts for a, b in zip(t.frames, t.frames[1:])) for t in tracks}
     count = {t.track.kind: len(t.frames) for t in tracks}
+    codecs = {t.track.kind: t.codecs for t in tracks}
     record(options.file, tracks)
-    say(event="recorded", rising=rising, frames=count)
+    say(event="recorded", rising=rising, frames=count, codecs=codecs)
     await peer.close()
 
 

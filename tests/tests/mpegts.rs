@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const PHONE: Phone = Phone { size: (320, 240), rate: 48_000, sound: "aac", gop: 30, stream: 7 };
+const PHONE: Phone = Phone { size: (320, 240), rate: 48_000, sound: "aac", recorded: None, gop: 30, stream: 7 };
 
 /// H.265 with B-frames, so that decoding and showing are two orders.
 const H265: &[&str] = &[

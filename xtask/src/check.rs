@@ -42,7 +42,7 @@ enum Step {
     Documentation,
 }
 
-/// Renew everything that is generated: formats, the third-party list, the page's types.
+/// Renew everything that is generated: formats, the third-party list, the page's types, README's support matrix.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BlessArgs {}
 
@@ -96,6 +96,11 @@ pub(crate) fn bless(_: &BlessArgs) -> Result<()> {
     progress::step("The page's types", || {
         let mut test = cargo::cargo("test");
         test.args(["--workspace", "--bin", cargo::APP, "bindings"]);
+        process::run(test.env("BLESS", "1"))
+    })?;
+    progress::step("README's support matrix", || {
+        let mut test = cargo::cargo("test");
+        test.args(["--workspace", "the_readme_has_this_table"]);
         process::run(test.env("BLESS", "1"))
     })
 }

@@ -63,9 +63,21 @@ impl Nginx {
     /// # Errors
     /// Where it does not come up.
     pub fn rtmp(dir: &Path, address: &str, status: &str) -> Result<Self> {
+        Self::rtmp_with(dir, address, status, "")
+    }
+
+    /// The same, and whoever wants `live/NAME` there gets what it pulls from `origin`, an `rtmp://` address.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn rtmp_pulling(dir: &Path, address: &str, status: &str, origin: &str) -> Result<Self> {
+        Self::rtmp_with(dir, address, status, &format!("pull {origin};"))
+    }
+
+    fn rtmp_with(dir: &Path, address: &str, status: &str, more: &str) -> Result<Self> {
         Self::start(dir, address, &format!("load_module {RTMP_MODULE};"), |place| {
             format!(
-                "rtmp {{ access_log off; server {{ listen {address}; application live {{ live on; }} }} }}\n\
+                "rtmp {{ access_log off; server {{ listen {address}; application live {{ live on; {more} }} }} }}\n\
                  http {{\n{}access_log off;\n\
                  server {{ listen {status}; location /stat {{ rtmp_stat all; }} }}\n}}\n",
                 temporary(place)

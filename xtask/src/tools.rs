@@ -111,6 +111,10 @@ const PACKAGES: &[Package] = &[
     package("libnginx-mod-rtmp", Need::EndToEnd, "its RTMP, to pull from and to measure by"),
     unless("openssl", Need::EndToEnd, "certificates for servers that are pulled from", Unless::Program("openssl")),
     unless("srt-tools", Need::EndToEnd, "a stranger that speaks SRT", Unless::Program("srt-live-transmit")),
+    unless("firefox-esr", Need::EndToEnd, "another browser that plays", Unless::Program("firefox")),
+    unless("vlc-bin", Need::EndToEnd, "the player that people have: cvlc", Unless::Program("cvlc")),
+    package("vlc-plugin-base", Need::EndToEnd, "that player's RTMP and HLS"),
+    package("vlc-plugin-access-extra", Need::EndToEnd, "that player's SRT"),
     unless("python3-venv", Need::EndToEnd, "a place for the WebRTC peer written in Python", Unless::PythonVenv),
 ];
 

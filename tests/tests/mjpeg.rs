@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-const PHONE: Phone = Phone { size: (320, 240), rate: 48_000, sound: "aac", gop: 30, stream: 7 };
+const PHONE: Phone = Phone { size: (320, 240), rate: 48_000, sound: "aac", recorded: None, gop: 30, stream: 7 };
 
 /// As cameras code it: baseline, the usual Huffman tables.
 const MJPEG: &[&str] =

@@ -9,9 +9,10 @@ use e2e::ffmpeg::{pull, pull_rtsp};
 use e2e::http::{get, request};
 use e2e::nginx::{Nginx, free_address};
 use e2e::patient::{Patient, Phone};
-use e2e::program::{Program, output_dir, run};
+use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
 use e2e::rtsp_server::RtspServer;
+use e2e::tls::Certificate;
 use e2e::wait::wait_for;
 use std::path::Path;
 use std::process::Command;
@@ -129,19 +130,8 @@ fn rtmps_by_the_fingerprint_of_its_certificate() -> Result<()> {
     let (address, status) = (free_address()?, free_address()?);
     let _nginx = Nginx::rtmp(&dir, &address, &status)?;
     let _patient = Patient::push("patient", &dir, &format!("rtmp://{address}/live/cam"), &Phone::default())?;
-    let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
-    let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]);
-    run(make.arg("-out").arg(&certificate).arg("-keyout").arg(&key))?;
-    let mut ask = Command::new("openssl");
-    let shown = run(ask.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(&certificate))?;
-    let shown = String::from_utf8(shown)?;
-    let fingerprint = shown.trim().split_once('=').context("no fingerprint")?.1.to_owned();
-    let mut proxy = Command::new(python());
-    proxy.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("support/tls_proxy.py")).arg(&certificate).arg(&key);
-    let upstream = address.rsplit_once(':').context("no port")?.1;
-    let mut proxy = Program::start("tls", &dir, proxy.arg(upstream))?;
-    let url = format!("rtmps://127.0.0.1:{}/live/cam", proxy.first_line(Duration::from_secs(10))?);
+    let (_proxy, proxied, fingerprint) = behind_tls(&dir, &address)?;
+    let url = format!("rtmps://{proxied}/live/cam");
 
     let other = fingerprint.replace(['0', '1'], "F");
     let relay = relay(
@@ -244,6 +234,69 @@ fn rtsp_by_udp_where_the_camera_has_nothing_else() -> Result<()> {
 #[test]
 fn rtsp_with_g711() -> Result<()> {
     from_a_camera("source_rtsp_with_g711", G711, "pcm_alaw", &[], "sourceProtocol: tcp", "")
+}
+
+/// What is behind TLS with a certificate that signed itself: `HOST:PORT`, and the certificate's fingerprint.
+fn behind_tls(dir: &Path, upstream: &str) -> Result<(Program, String, String)> {
+    let certificate = Certificate::make(dir, "proxy")?;
+    let mut proxy = Command::new(python());
+    proxy.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("support/tls_proxy.py"));
+    proxy.arg(&certificate.cert).arg(&certificate.key).arg(upstream.rsplit_once(':').context("no port")?.1);
+    let mut proxy = Program::start("tls", dir, &mut proxy)?;
+    let address = format!("127.0.0.1:{}", proxy.first_line(Duration::from_secs(10))?);
+    Ok((proxy, address, certificate.fingerprint))
+}
+
+#[test]
+fn rtsps_with_digest_by_the_fingerprint() -> Result<()> {
+    let dir = output_dir("source_rtsps_with_digest_by_the_fingerprint")?;
+    let camera = Camera::start(&dir, H264, AAC, &["--user", "admin", "--password", "hunter2"])?;
+    let (_proxy, address, fingerprint) = behind_tls(&dir, &camera.server.address)?;
+    let source = |user: &str| format!("source: \"rtsps://{user}@{address}/cam\", sourceFingerprint: \"{fingerprint}\"");
+    let (right, wrong) = (source("admin:hunter2"), source("admin:hunter3"));
+    let paths = format!("{{cam: {{{right}}}, wanted: {{{right}, sourceOnDemand: yes}}, other: {{{wrong}}}}}");
+    let relay = relay(&dir, &paths)?;
+    assert_eq!(relay.path_ready("cam")?["source"]["type"], "rtspSource");
+    let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
+    let mut readers = [
+        pull_rtsp("own", &dir, &relay.rtsp("cam")?, "tcp", 6.0, &own)?,
+        pull("rtmp", &dir, &relay.rtmp("wanted")?, 6.0, &flv)?,
+    ];
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    for file in [&own, &flv] {
+        judge(file, ("h264", "aac"), comes_into_step)?;
+    }
+    ensure!(relay.path_until("other", |_| true)?["ready"] == false, "a wrong password fetches nothing");
+    let log = std::fs::read_to_string(dir.join("relay.err"))?;
+    ensure!(log.contains("401") && !log.contains("hunter"), "the log says what is wrong, without the password");
+    relay.stop()
+}
+
+/// What another relay was pushed, of more kinds than cameras have: its own RTSPS, on from a sender that begins later.
+#[test]
+fn rtsps_from_another_relay() -> Result<()> {
+    let dir = output_dir("source_rtsps_from_another_relay")?;
+    let far = dir.join("far");
+    std::fs::create_dir_all(&far)?;
+    let certificate = Certificate::make(&far, "server")?;
+    let paths = "{cam: {readUser: reader, readPass: hunter2}}";
+    let tls = certificate.config("rtsp", "optional");
+    let origin = Relay::start(&far, &(tls + &EVERYTHING.replace("{all_others: }", paths)))?;
+    let at = format!("rtsps://reader:hunter2@{}/cam", origin.address("rtsps")?);
+    let keys = format!("source: \"{at}\", sourceFingerprint: \"{}\"", certificate.fingerprint);
+    let relay = relay(&dir, &format!("{{cam: {{{keys}}}}}"))?;
+    let _patient = Patient::push("patient", &dir, &origin.rtmp("cam")?, &Phone::default())?;
+    relay.path_ready("cam")?;
+    let file = dir.join("rtmp.flv");
+    pull("rtmp", &dir, &relay.rtmp("cam")?, 5.0, &file)?.succeed(Duration::from_secs(40))?;
+    whole(&file, ("h264", "aac"), 3)?;
+    relay.stop()?;
+    wait_for("the end of the session", Duration::from_secs(5), || {
+        Ok(origin.list("rtspssessions")?.is_empty().then_some(()))
+    })?;
+    origin.stop()
 }
 
 /// Pulled by RTMP and RTSP, what `send` sends to `source` is whole.

@@ -3,6 +3,7 @@
 //! Belongs here: certificate files, whom a client believes, the stream. Not here: which servers are encrypted (`config`), what is said
 //! inside (`rtmp`, `rtsp`, `http`).
 
+use bytes::Buf;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -19,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -311,10 +312,21 @@ impl AsyncWrite for TlsStream {
     }
 }
 
+/// Writes what there is; else sees to it that none of it is kept back, as TLS does with what the socket did not take. Says whether
+/// nothing is.
+pub(crate) async fn send(output: &mut (impl AsyncWrite + Unpin), bytes: &mut impl Buf) -> io::Result<bool> {
+    if bytes.has_remaining() {
+        output.write_buf(bytes).await?;
+        return Ok(false);
+    }
+    output.flush().await?;
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     /// A certificate that signs itself, in files; and its fingerprint.

@@ -1,16 +1,16 @@
-//! The client's side of a connection: publishes one stream to a server, its media in the connection itself.
+//! The client's side of a connection: publishes one stream to a server or plays one, its media in the connection itself.
 //!
-//! Belongs here: OPTIONS, ANNOUNCE, SETUP of each track, RECORD, TEARDOWN, and answers to challenges. Not here: retries
-//! (`relay::push`), packets (`egress`), pulling, which `retina` does.
+//! Belongs here: OPTIONS, ANNOUNCE or DESCRIBE, SETUP of each track, RECORD or PLAY, TEARDOWN, and answers to challenges. Not here:
+//! retries (`relay::push`, `relay::source`), packets (`egress`, `ingest`).
 //!
-//! Written by hand: `retina` plays and does not publish, and nothing else that is kept up does.
+//! Written by hand: `retina`, which pulls cameras in the clear, neither publishes nor speaks TLS, and nothing else that is kept up does.
 
 #[cfg(test)]
 mod tests;
 mod url;
 
 use super::auth::Answerer;
-use super::sdp::Presentation;
+use super::sdp::{Format, Presentation, SdpError};
 use super::server::Setup;
 use super::transport::{Offered, Transport, parse_transports};
 use super::wire::{Framer, Inbound, Query, WireError};
@@ -18,6 +18,7 @@ use crate::output::Output;
 use bytes::Bytes;
 use rtsp_types::{Response, StatusCode, headers};
 use std::collections::VecDeque;
+use std::time::Duration;
 pub use url::{RtspUrl, RtspUrlError};
 
 /// Credentials are tried again as often: a first answer may meet a nonce that has just grown old.
@@ -28,6 +29,19 @@ const TRIES: u8 = 2;
 pub enum ClientEvent {
     /// The stream may be sent now.
     Publishing,
+    /// Every track that is carried is set up, and the server was asked to play: packets follow.
+    SetUp,
+    /// What the server describes cannot be played. The connection is of no further use.
+    Unplayable(Unplayable),
+    /// A packet of what is played.
+    Packet {
+        /// Which of the presentation.
+        media: usize,
+        /// RTCP, not RTP.
+        control: bool,
+        /// As it came.
+        bytes: Bytes,
+    },
     /// The server would not. The connection is of no further use.
     Refused {
         /// Of RFC 7826 §17.
@@ -44,11 +58,37 @@ pub enum ClientEvent {
     },
 }
 
+/// Why a description cannot be played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unplayable {
+    /// It is none.
+    Description(SdpError),
+    /// Nothing in it is carried: the codecs.
+    Nothing(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Publish,
+    Play,
+}
+
+/// How long a server waits for a sign of life, where it does not say (RFC 2326 §12.37).
+const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The machine. Its first output is there at once; send it when the socket is connected.
 #[derive(Debug)]
 pub struct ClientSession {
     url: RtspUrl,
+    purpose: Purpose,
     presentation: Presentation,
+    /// What control URLs are relative to.
+    base: String,
+    /// What is played as a whole.
+    aggregate: String,
+    /// Which of the presentation are set up, in order.
+    wanted: Vec<usize>,
+    timeout: Duration,
     framer: Framer,
     output: Output,
     events: VecDeque<ClientEvent>,
@@ -65,9 +105,11 @@ pub struct ClientSession {
 enum Step {
     Options,
     Announce,
-    /// The track with this number.
+    Describe,
+    /// The wanted track with this number.
     Setup(usize),
     Record,
+    Play,
     Running,
     /// Refused or ended.
     Over,
@@ -76,9 +118,25 @@ enum Step {
 impl ClientSession {
     /// Publishes `presentation` at `url`. `seed` must be unpredictable: sources and client nonces are made of it.
     pub fn new(url: RtspUrl, presentation: Presentation, seed: u64) -> Self {
+        let wanted = (0..presentation.media.len()).collect();
+        Self::begin(url, Purpose::Publish, presentation, wanted, seed)
+    }
+
+    /// Plays what is at `url`: every track that is carried. `seed` must be unpredictable: client nonces are made of it.
+    pub fn playing(url: RtspUrl, seed: u64) -> Self {
+        Self::begin(url, Purpose::Play, Presentation::default(), Vec::new(), seed)
+    }
+
+    fn begin(url: RtspUrl, purpose: Purpose, presentation: Presentation, wanted: Vec<usize>, seed: u64) -> Self {
+        let (base, aggregate) = (url.text.clone(), url.text.clone());
         let mut session = Self {
             url,
+            purpose,
             presentation,
+            base,
+            aggregate,
+            wanted,
+            timeout: TIMEOUT,
             framer: Framer::default(),
             output: Output::default(),
             events: VecDeque::new(),
@@ -126,7 +184,7 @@ impl ClientSession {
         self.output.len()
     }
 
-    /// What is published.
+    /// What is published, or played once the server has described it.
     pub const fn presentation(&self) -> &Presentation {
         &self.presentation
     }
@@ -143,17 +201,22 @@ impl ClientSession {
         }
     }
 
+    /// How long the server waits for a sign of life.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Shows the server that the session is wanted, for times when nothing is sent (RFC 2326 §12.37).
     pub fn keep_alive(&mut self) {
         if self.step == Step::Running {
-            self.request("OPTIONS", &self.url.text.clone(), Vec::new(), Vec::new());
+            self.request("OPTIONS", &self.aggregate.clone(), Vec::new(), Vec::new());
         }
     }
 
     /// Ends the stream in good order. Send the output, then close.
     pub fn finish(&mut self) {
         if self.session.is_some() && self.step != Step::Over {
-            self.request("TEARDOWN", &self.url.text.clone(), Vec::new(), Vec::new());
+            self.request("TEARDOWN", &self.aggregate.clone(), Vec::new(), Vec::new());
         }
         self.step = Step::Over;
     }
@@ -167,12 +230,20 @@ impl ClientSession {
                 let lines = vec![("Content-Type", "application/sdp".to_owned())];
                 self.request("ANNOUNCE", &url, lines, self.presentation.to_sdp());
             }
-            Step::Setup(track) => {
-                let control = self.presentation.media.get(track).map_or("", |media| &media.control);
-                let at = format!("{}/{control}", url.trim_end_matches('/'));
-                let (rtp, rtcp) = channels(track);
-                let transport = format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp};mode=record");
+            Step::Describe => {
+                self.request("DESCRIBE", &url, vec![("Accept", "application/sdp".to_owned())], Vec::new());
+            }
+            Step::Setup(number) => {
+                let media = self.wanted.get(number).and_then(|track| self.presentation.media.get(*track));
+                let at = controlled(&self.base, media.map_or("", |media| &media.control));
+                let (rtp, rtcp) = channels(number);
+                let mode = if self.purpose == Purpose::Publish { ";mode=record" } else { "" };
+                let transport = format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}{mode}");
                 self.request("SETUP", &at, vec![("Transport", transport)], Vec::new());
+            }
+            Step::Play => {
+                let at = self.aggregate.clone();
+                self.request("PLAY", &at, vec![("Range", "npt=0.000-".to_owned())], Vec::new());
             }
             Step::Record => self.request("RECORD", &url, vec![("Range", "npt=0.000-".to_owned())], Vec::new()),
             Step::Running | Step::Over => {}
@@ -198,54 +269,106 @@ impl ClientSession {
             return;
         }
         match response.status() {
-            // What came is an answer to a sign of life.
-            _ if self.step == Step::Running => {}
+            // What came is an answer to a sign of life; a nonce that has grown old is replaced for the next one.
+            status if self.step == Step::Running => {
+                if status == StatusCode::Unauthorized {
+                    self.challenged(response);
+                }
+            }
             StatusCode::Unauthorized if self.url.user.is_some() && self.tries < TRIES => {
-                let challenges = response.headers().filter(|(name, _)| **name == headers::WWW_AUTHENTICATE);
-                let challenges: Vec<&str> = challenges.map(|(_, value)| value.as_str()).collect();
                 self.tries += 1;
-                self.auth = Answerer::choose(&challenges, self.seed.rotate_left(u32::from(self.tries)));
+                self.challenged(response);
                 match self.auth {
                     Some(_) => self.ask(),
                     None => self.refused(response),
                 }
             }
             // Servers without OPTIONS are asked for what is wanted all the same.
-            _ if self.step == Step::Options => self.next(Step::Announce),
+            _ if self.step == Step::Options => self.next(match self.purpose {
+                Purpose::Publish => Step::Announce,
+                Purpose::Play => Step::Describe,
+            }),
             status if !status.is_success() => self.refused(response),
             _ => self.granted(response),
         }
     }
 
+    fn challenged(&mut self, response: &Response<Vec<u8>>) {
+        let challenges = response.headers().filter(|(name, _)| **name == headers::WWW_AUTHENTICATE);
+        let challenges: Vec<&str> = challenges.map(|(_, value)| value.as_str()).collect();
+        self.auth = Answerer::choose(&challenges, self.seed.rotate_left(u32::from(self.tries)));
+    }
+
     fn granted(&mut self, response: &Response<Vec<u8>>) {
         self.tries = 0;
         if let Some(session) = response.header(&headers::SESSION) {
-            let id = session.as_str().split(';').next().unwrap_or_default().trim();
-            self.session = Some(id.to_owned());
+            let mut fields = session.as_str().split(';').map(str::trim);
+            self.session = fields.next().map(str::to_owned);
+            let timeout = fields.find_map(|field| field.strip_prefix("timeout=")?.trim().parse().ok());
+            self.timeout = timeout.filter(|seconds| *seconds > 0).map_or(self.timeout, Duration::from_secs);
         }
         match self.step {
             Step::Announce => self.next(Step::Setup(0)),
-            Step::Setup(track) => {
+            Step::Describe => match self.described(response) {
+                Ok(()) => self.next(Step::Setup(0)),
+                Err(why) => {
+                    self.step = Step::Over;
+                    self.events.push_back(ClientEvent::Unplayable(why));
+                }
+            },
+            Step::Setup(number) => {
                 // Servers may name other channels than they were offered.
                 let named = response.header(&headers::TRANSPORT).map(|value| parse_transports(value.as_str()));
                 let named = named.and_then(|ways| match ways.first() {
                     Some(Offered::Interleaved { channels }) => *channels,
                     _ => None,
                 });
-                let (rtp, rtcp) = named.unwrap_or_else(|| channels(track));
+                let (rtp, rtcp) = named.unwrap_or_else(|| channels(number));
                 // Another source for each track.
                 let ssrc = (self.seed >> 16) as u32 ^ u32::from(rtp);
                 let transport = Transport::Interleaved { rtp, rtcp };
-                self.setups.push(Setup { media: track, transport, ssrc });
-                let more = track + 1 < self.presentation.media.len();
-                self.next(if more { Step::Setup(track + 1) } else { Step::Record });
+                let media = self.wanted.get(number).copied().unwrap_or_default();
+                self.setups.push(Setup { media, transport, ssrc });
+                self.next(match self.purpose {
+                    _ if number + 1 < self.wanted.len() => Step::Setup(number + 1),
+                    Purpose::Publish => Step::Record,
+                    Purpose::Play => Step::Play,
+                });
+                if self.step == Step::Play {
+                    self.events.push_back(ClientEvent::SetUp);
+                }
             }
             Step::Record => {
                 self.step = Step::Running;
                 self.events.push_back(ClientEvent::Publishing);
             }
+            Step::Play => self.step = Step::Running,
             Step::Options | Step::Running | Step::Over => {}
         }
+    }
+
+    fn described(&mut self, response: &Response<Vec<u8>>) -> Result<(), Unplayable> {
+        let named = [headers::CONTENT_BASE, headers::CONTENT_LOCATION].into_iter().find_map(|name| {
+            let value = response.header(&name)?.as_str().trim().to_owned();
+            (value.contains("://") && value.len() <= MAX_URL).then_some(value)
+        });
+        self.base = named.unwrap_or_else(|| self.url.text.clone());
+        self.presentation = Presentation::parse(response.body()).map_err(Unplayable::Description)?;
+        self.aggregate = controlled(&self.base, aggregate(response.body()).unwrap_or("*"));
+        let all = self.presentation.media.iter();
+        self.wanted = (0..)
+            .zip(all.clone())
+            .filter(|(_, media)| !matches!(media.format, Format::Other(_)))
+            .map(|(n, _)| n)
+            .collect();
+        if self.wanted.is_empty() {
+            let names = all.filter_map(|media| match &media.format {
+                Format::Other(name) => Some(name.clone()),
+                _ => None,
+            });
+            return Err(Unplayable::Nothing(names.collect()));
+        }
+        Ok(())
     }
 
     fn next(&mut self, step: Step) {
@@ -260,11 +383,40 @@ impl ClientSession {
     }
 
     fn frame(&mut self, channel: u8, bytes: Bytes) {
-        let of = |setup: &&Setup| matches!(setup.transport, Transport::Interleaved { rtcp, .. } if rtcp == channel);
-        if let Some(setup) = self.setups.iter().find(of).filter(|_| self.step == Step::Running) {
-            self.events.push_back(ClientEvent::Report { media: setup.media, bytes });
+        let of = |setup: &Setup| match setup.transport {
+            Transport::Interleaved { rtp, .. } if rtp == channel => Some((setup.media, false)),
+            Transport::Interleaved { rtcp, .. } if rtcp == channel => Some((setup.media, true)),
+            Transport::Interleaved { .. } | Transport::Udp { .. } => None,
+        };
+        let Some((media, control)) = self.setups.iter().find_map(of) else { return };
+        match (self.purpose, self.step) {
+            (Purpose::Publish, Step::Running) if control => self.events.push_back(ClientEvent::Report { media, bytes }),
+            // The first packets may overtake the answer to PLAY.
+            (Purpose::Play, Step::Running | Step::Play) => {
+                self.events.push_back(ClientEvent::Packet { media, control, bytes })
+            }
+            _ => {}
         }
     }
+}
+
+/// Longest base: what is asked for stays below the longest head.
+const MAX_URL: usize = 4096;
+
+/// The URL that a control attribute stands for (RFC 2326 §C.1.1).
+fn controlled(base: &str, control: &str) -> String {
+    match control {
+        "" | "*" => base.to_owned(),
+        whole if whole.contains("://") => whole.to_owned(),
+        part => format!("{}/{part}", base.trim_end_matches('/')),
+    }
+}
+
+/// The control attribute of the session as a whole.
+fn aggregate(description: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(description).ok()?;
+    let mut lines = text.lines().take_while(|line| !line.starts_with("m="));
+    lines.find_map(|line| line.strip_prefix("a=control:")).map(str::trim).filter(|control| control.len() <= MAX_URL)
 }
 
 /// The channels that are offered for a track: the presentation has 16 at most.

@@ -1,8 +1,8 @@
 //! Entry points for the fuzzers: messages and frames, the transport header, descriptions, a whole conversation.
 
 use super::{
-    AuthMethods, ClientSession, Presentation, RtspReason, RtspUrl, ServerConfig, ServerEvent, ServerSession, Target,
-    Transport, parse_transports,
+    AuthMethods, ClientEvent, ClientSession, Presentation, RtspReason, RtspUrl, ServerConfig, ServerEvent,
+    ServerSession, Target, Transport, parse_transports,
 };
 use media::MonoTime;
 use std::time::Duration;
@@ -67,6 +67,28 @@ pub fn fuzz_rtsp_client(data: &[u8]) {
     session.finish();
 }
 
+/// The same, of whom a stream is asked.
+pub fn fuzz_rtsp_player(data: &[u8]) {
+    let Some((&step, bytes)) = data.split_first() else { return };
+    let Ok(url) = RtspUrl::parse("rtsps://u:p@h/a") else { return };
+    let mut session = ClientSession::playing(url, 1);
+    for piece in bytes.chunks(usize::from(step).max(1)) {
+        let result = session.handle_input(piece);
+        while let Some(event) = session.poll_event() {
+            if let ClientEvent::Packet { media, .. } = event {
+                assert!(media < session.presentation().media.len(), "of a track that was described");
+            }
+        }
+        assert!(session.pending_output_bytes() < 1 << 20, "bounded");
+        if result.is_err() {
+            return;
+        }
+        std::mem::take(session.output());
+    }
+    session.keep_alive();
+    session.finish();
+}
+
 /// A `Transport` header.
 pub fn fuzz_rtsp_transport(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
@@ -105,6 +127,11 @@ mod tests {
         WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", opaque=\"o\"\r\n\r\nRTSP/1.0 200 OK\r\nCSeq: 3\r\n\r\n\
         RTSP/1.0 200 OK\r\nCSeq: 4\r\nSession: 7;timeout=60\r\nTransport: RTP/AVP/TCP;interleaved=4-5\r\n\r\n\
         RTSP/1.0 200 OK\r\nCSeq: 5\r\n\r\nRTSP/1.0 200 OK\r\nCSeq: 6\r\n\r\n$\x05\x00\x01a";
+    const PLAYED: &[u8] = b"\x40RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\nRTSP/1.0 401 Unauthorized\r\nCSeq: 2\r\n\
+        WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", opaque=\"o\"\r\n\r\nRTSP/1.0 200 OK\r\nCSeq: 3\r\n\
+        Content-Base: rtsps://h/b/\r\nContent-Length: 84\r\n\r\nv=0\r\ns=x\r\nt=0 0\r\na=control:*\r\nm=audio 0 RTP/AVP 0\r\n\
+        a=control:rtsps://h/b/trackID=0\r\nRTSP/1.0 200 OK\r\nCSeq: 4\r\nSession: 7;timeout=60\r\n\
+        Transport: RTP/AVP/TCP;interleaved=4-5\r\n\r\n$\x04\x00\x01aRTSP/1.0 200 OK\r\nCSeq: 5\r\n\r\n$\x05\x00\x01a";
     const SDP: &[u8] =
         b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
         a=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LADNoFB+hAAAADAEAAAAwDxQqo,aM4PyA==\r\na=control:x\r\n\
@@ -115,6 +142,7 @@ mod tests {
     fn corpora() {
         replay("rtsp_server", super::fuzz_rtsp_server, &[SETUP, ANNOUNCE]);
         replay("rtsp_client", super::fuzz_rtsp_client, &[SERVER]);
+        replay("rtsp_player", super::fuzz_rtsp_player, &[PLAYED]);
         replay(
             "rtsp_transport",
             super::fuzz_rtsp_transport,
@@ -126,18 +154,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..400, seed in 0_usize..4) {
+        fn nothing_panics(data in prop::collection::vec(any::<u8>(), 0..300), at in 0_usize..400, seed in 0_usize..5) {
             super::fuzz_rtsp_server(&data);
             super::fuzz_rtsp_client(&data);
+            super::fuzz_rtsp_player(&data);
             super::fuzz_rtsp_transport(&data);
             super::fuzz_rtsp_sdp(&data);
             super::fuzz_rtsp_url(&data);
             // Damage in the middle of something that was good gets further.
-            let mut damaged = [SETUP, ANNOUNCE, SDP, SERVER][seed].to_vec();
+            let mut damaged = [SETUP, ANNOUNCE, SDP, SERVER, PLAYED][seed].to_vec();
             let at = at.min(damaged.len());
             damaged.splice(at..(at + data.len() / 16).min(damaged.len()), data.iter().copied().take(8));
             super::fuzz_rtsp_server(&damaged);
             super::fuzz_rtsp_client(&damaged);
+            super::fuzz_rtsp_player(&damaged);
             super::fuzz_rtsp_sdp(&damaged);
         }
     }

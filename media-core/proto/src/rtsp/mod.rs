@@ -25,7 +25,7 @@ mod transport;
 mod wire;
 
 pub use auth::{AuthMethods, Credentials, DigestProof};
-pub use client::{ClientEvent, ClientSession, RtspUrl, RtspUrlError};
+pub use client::{ClientEvent, ClientSession, RtspUrl, RtspUrlError, Unplayable};
 pub use egress::{Egress, Outgoing, payloads};
 pub use ingest::{Ingest, Ingested, TrackStats};
 pub use sdp::{Format, MAX_MEDIA, Media, Presentation, SdpError};

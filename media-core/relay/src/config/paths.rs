@@ -135,6 +135,7 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
         times.close_after = value.parse::<Span>()?.0;
     }
     let on_demand = on_demand.map_or(Ok(false), Value::flag)?.then_some(times);
+    let encrypted = matches!(url, SourceUrl::Rtsps(_));
     let trust = match fingerprint {
         Some(value) => Trust::Fingerprint(value.parse::<Fingerprint>()?),
         None => Trust::System,
@@ -144,6 +145,12 @@ fn read_source(path: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<P
         Some((line, text)) => match text.as_str() {
             "automatic" => PullTransport::Automatic,
             "tcp" => PullTransport::Tcp,
+            "udp" if encrypted => {
+                return Err(ConfigError::new(
+                    line,
+                    "rtsps:// comes in its connection alone; write tcp, or nothing".into(),
+                ));
+            }
             "udp" => PullTransport::Udp,
             other => {
                 return Err(ConfigError::new(line, format!("'{other}' is no transport; write automatic, tcp or udp")));
@@ -286,6 +293,7 @@ mod tests {
             "a: {source: rtsp://h/a, rtspTransport: multicast}",
             "line 2: 'multicast' is no transport; write automatic, tcp or udp",
         );
+        check("a: {source: rtsps://h/a, rtspTransport: udp}", "line 2: rtsps:// comes in its connection alone;");
         check("a: {source: rtmp://h/a, sourceFingerprint: 00}", "line 2: a fingerprint is");
         check(
             "a: {source: rtmp://h/a, whepBearerToken: hush}",

@@ -76,6 +76,8 @@ impl Machine for Rtsp {
                         reading.reported(&bytes);
                     }
                 }
+                // Of a session that plays.
+                ClientEvent::SetUp | ClientEvent::Packet { .. } | ClientEvent::Unplayable(_) => {}
             }
         }
         Ok(handled?)

@@ -4,8 +4,7 @@
 
 use super::ingest::Ingest;
 use crate::clock::Clock;
-use crate::tls::{TlsStream, Trust};
-use bytes::Buf;
+use crate::tls::{self, TlsStream, Trust};
 use container::flv::FlvError;
 use hub::{Hub, PathName, PublishError, Publisher, PublisherInfo, PublisherState};
 use proto::rtmp::{ClientConfig, ClientEvent, ClientSession, Purpose, RtmpUrl, Scheme};
@@ -13,7 +12,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -112,7 +111,7 @@ async fn play(
     loop {
         let unsent = session.pending_output_bytes() > 0;
         tokio::select! {
-            sent = send(&mut output, session.output()), if unsent || !flushed => {
+            sent = tls::send(&mut output, session.output()), if unsent || !flushed => {
                 flushed = sent.map_err(io)?;
             }
             read = input.read(&mut buffer) => {
@@ -149,15 +148,4 @@ async fn play(
             return Err(PullError::Ended);
         }
     }
-}
-
-/// Writes what there is; else sees to it that none of it is kept back, as TLS does with what the socket did not take. Says whether
-/// nothing is.
-async fn send(output: &mut (impl AsyncWrite + Unpin), bytes: &mut impl Buf) -> io::Result<bool> {
-    if bytes.has_remaining() {
-        output.write_buf(bytes).await?;
-        return Ok(false);
-    }
-    output.flush().await?;
-    Ok(true)
 }

@@ -1,4 +1,4 @@
-//! Pulling a stream by RTSP into a path.
+//! Pulling a stream by RTSP, in the clear, into a path.
 //!
 //! Belongs here: one session, from dialling to its end, and why it ended. Not here: trying again (`source`), requests, authorization and
 //! the ways of cameras (`retina`, which knows more of them than we have seen), descriptions and packets (`proto::rtsp`, by which publishers
@@ -9,7 +9,7 @@ use super::connection::REORDER;
 use crate::clock::Clock;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hub::{Hub, PathName, PublishError, PublisherInfo, PublisherState, SkippedTrack};
+use hub::{Hub, PathName, PublishError, Publisher, PublisherInfo, PublisherState, SkippedTrack};
 use proto::rtsp::{Format, Ingest, Ingested, Presentation, SdpError};
 use retina::client::{
     Credentials, Described, InitialTimestampPolicy, PacketItem, PlayOptions, Playing, Session, SessionIdPolicy,
@@ -28,7 +28,7 @@ use url::Url;
 const DIAL: Duration = Duration::from_secs(10);
 
 /// A server that sends nothing for this long is gone.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// Where a stream is pulled from. `Display` and `Debug` leave credentials, path and query out.
 #[derive(Clone, PartialEq, Eq)]
@@ -112,7 +112,15 @@ pub enum PullError {
     /// Nobody answers there, or not any more.
     #[error("no answer from {0}")]
     Timeout(String),
-    /// The server, the network or the session, in retina's words.
+    /// The connection was refused or broke.
+    #[error("connection to {host}: {source}")]
+    Io {
+        /// Host and port.
+        host: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The server, the network or the session, in words of the server or of what read it.
     #[error("RTSP: {0}")]
     Session(String),
     /// The server does not send that way.
@@ -244,14 +252,19 @@ async fn receive(
             () = tokio::time::sleep(overdue.unwrap_or_default()), if overdue.is_some() => ingest.advance(clock.now()),
             () = tokio::time::sleep_until(heard + SILENCE) => return Err(PullError::Timeout(host)),
         }
-        while let Some(ingested) = ingest.poll() {
-            match ingested {
-                Ingested::Tracks(tracks) => publisher.set_tracks(tracks),
-                Ingested::Unit(unit, _) => publisher.write(unit, clock.now()),
-            }
-        }
+        deliver(&mut ingest, &publisher, clock);
         if publisher.state() != PublisherState::Live {
             return Err(PullError::Ended);
+        }
+    }
+}
+
+/// Writes what is ready.
+pub(super) fn deliver(ingest: &mut Ingest, publisher: &Publisher, clock: Clock) {
+    while let Some(ingested) = ingest.poll() {
+        match ingested {
+            Ingested::Tracks(tracks) => publisher.set_tracks(tracks),
+            Ingested::Unit(unit, _) => publisher.write(unit, clock.now()),
         }
     }
 }

@@ -95,6 +95,7 @@ impl SourceConfig {
         match &self.url {
             SourceUrl::Rtmp(url) => Ok(rtmp::pull(url, self.trust, hub, path, clock).await?),
             SourceUrl::Rtsp(url) => Ok(rtsp::pull(url, self.transport, hub, path, clock).await?),
+            SourceUrl::Rtsps(url) => Ok(rtsp::pull_secure(url, self.trust, hub, path, clock).await?),
             SourceUrl::Srt(url) => Ok(srt::pull(url, hub, path, clock).await?),
             SourceUrl::MpegTs(url) => Ok(mpegts::pull(url, hub, path, clock).await?),
             SourceUrl::Hls(url) => Ok(hls::pull::pull(url, self.trust, hub, path, clock).await?),

@@ -12,7 +12,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// What is fetched, for whoever wrote something else.
-const SCHEMES: &str = "rtmp://, rtmps://, rtsp://, srt://, udp+mpegts://, whep://, wheps://, http:// or https://";
+const SCHEMES: &str =
+    "rtmp://, rtmps://, rtsp://, rtsps://, srt://, udp+mpegts://, whep://, wheps://, http:// or https://";
 
 /// Where a source is. `Display` and `Debug` leave credentials out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum SourceUrl {
     Rtmp(RtmpUrl),
     /// `rtsp://`.
     Rtsp(RtspUrl),
+    /// `rtsps://`.
+    Rtsps(proto::rtsp::RtspUrl),
     /// `srt://`, of a server that is called.
     Srt(SrtUrl),
     /// `udp+mpegts://` or `udp://`.
@@ -42,15 +45,15 @@ pub enum SourceUrlError {
     /// A protocol that is not fetched.
     #[error("'{0}' is no source; write 'publisher', or an address that begins with {SCHEMES}")]
     Scheme(String),
-    /// RTSP with TLS.
-    #[error("RTSP is not fetched by TLS yet; write rtsp:// where the camera has that, too")]
-    Rtsps,
     /// Not an RTMP URL.
     #[error(transparent)]
     Rtmp(#[from] UrlError),
     /// Not an RTSP URL.
     #[error(transparent)]
     Rtsp(#[from] RtspUrlError),
+    /// As above.
+    #[error(transparent)]
+    Rtsps(#[from] proto::rtsp::RtspUrlError),
     /// Not an SRT server's URL.
     #[error(transparent)]
     Srt(#[from] SrtUrlError),
@@ -76,7 +79,7 @@ impl SourceUrl {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Rtmp(_) => "rtmpSource",
-            Self::Rtsp(_) => "rtspSource",
+            Self::Rtsp(_) | Self::Rtsps(_) => "rtspSource",
             Self::Srt(_) => "srtSource",
             Self::MpegTs(_) => "mpegtsSource",
             Self::Hls(_) => "hlsSource",
@@ -110,7 +113,7 @@ impl FromStr for SourceUrl {
         match scheme.as_str() {
             "rtmp" | "rtmps" => Ok(Self::Rtmp(RtmpUrl::parse(text)?)),
             "rtsp" => Ok(Self::Rtsp(text.parse()?)),
-            "rtsps" => Err(SourceUrlError::Rtsps),
+            "rtsps" => Ok(Self::Rtsps(proto::rtsp::RtspUrl::parse(text)?)),
             "srt" => Ok(Self::Srt(text.parse()?)),
             "udp" | "udp+mpegts" => Ok(Self::MpegTs(text.parse()?)),
             "http" | "https" => match text.parse() {
@@ -131,6 +134,7 @@ impl fmt::Display for SourceUrl {
         match self {
             Self::Rtmp(url) => url.fmt(f),
             Self::Rtsp(url) => url.fmt(f),
+            Self::Rtsps(url) => write!(f, "rtsps://{}:{}", url.host, url.port),
             Self::Srt(url) => url.fmt(f),
             Self::MpegTs(url) => url.fmt(f),
             Self::Hls(url) => url.fmt(f),
@@ -165,7 +169,7 @@ mod tests {
             "readers are not sent elsewhere here; write the other address itself, and the stream is fetched",
         );
         check("rtsp://me:secret@h/a?b=secret", "rtspSource rtsp://h:554");
-        check("rtsps://me:secret@h/a", "RTSP is not fetched by TLS yet; write rtsp:// where the camera has that, too");
+        check("rtsps://me:secret@h/a?b=secret", "rtspSource rtsps://h:322");
         check("srt://h:9000?streamid=read:a:me:secret&passphrase=secretsecret", "srtSource srt://h:9000");
         check("srt://h:9000?mode=listener", "mode 'listener' is not done here; write mode=caller, or nothing");
         check("udp://:5000", "mpegtsSource udp+mpegts://0.0.0.0:5000");
@@ -176,7 +180,7 @@ mod tests {
         check("https://me:secret@h/a?secret", "mjpegSource https://h");
         check(
             "gopher://me:secret@h/a",
-            "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, \
+            "'gopher://' is no source; write 'publisher', or an address that begins with rtmp://, rtmps://, rtsp://, rtsps://, \
              srt://, udp+mpegts://, whep://, wheps://, http:// or https://",
         );
     }

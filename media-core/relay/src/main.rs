@@ -102,6 +102,7 @@ fn announce(bound: Bound) {
         "srt": text(bound.srt),
         "webrtc": text(bound.webrtc),
         "webrtcUdp": bound.webrtc_udp,
+        "webrtcTcp": text(bound.webrtc_tcp),
         "api": text(bound.api),
         "metrics": text(bound.metrics),
     });

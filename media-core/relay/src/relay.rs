@@ -146,6 +146,8 @@ pub struct Bound {
     pub webrtc: Option<SocketAddr>,
     /// Every WebRTC peer's media.
     pub webrtc_udp: Option<u16>,
+    /// WebRTC's media by TCP.
+    pub webrtc_tcp: Option<SocketAddr>,
     /// The control API.
     pub api: Option<SocketAddr>,
     /// Prometheus' page.
@@ -202,6 +204,7 @@ impl Relay {
             srt: srt_socket.as_ref().and_then(|socket| socket.local_addr().ok()),
             webrtc: address(webrtc_http.as_ref()),
             webrtc_udp: None,
+            webrtc_tcp: None,
             api: address(api_listener.as_ref()),
             metrics: address(metrics.as_ref()),
         };
@@ -213,8 +216,10 @@ impl Relay {
         let webrtc = match config.webrtc {
             Some((_, webrtc)) => {
                 let udp = webrtc.local_udp_address;
+                let tcp = bind("webrtcLocalTCPAddress", webrtc.local_tcp_address).await?;
+                bound.webrtc_tcp = address(tcp.as_ref());
                 let authorizer = Arc::clone(&config.authorizer);
-                let state = WebRtcState::start(webrtc, hub.clone(), listening.clone(), authorizer, clock)
+                let state = WebRtcState::start(webrtc, hub.clone(), listening.clone(), authorizer, clock, tcp)
                     .map_err(|error| explain_udp("webrtcLocalUDPAddress", udp, error))?;
                 bound.webrtc_udp = Some(state.udp_port());
                 Some(state)

@@ -143,7 +143,8 @@ impl Entry for SessionInfo {
         let session = self;
         let established = session.state == SessionState::Connected;
         let candidate = |text: Option<String>| text.filter(|_| established).unwrap_or_default();
-        let remote = session.remote.map(|remote| format!("host/udp/{}/{}", remote.ip(), remote.port()));
+        let way = if session.tcp { "tcp" } else { "udp" };
+        let remote = session.remote.map(|remote| format!("host/{way}/{}/{}", remote.ip(), remote.port()));
         let readers = api.hub.paths().into_iter().flat_map(|path| path.readers);
         let own = readers.filter(|reader| reader.info.kind == READER && reader.info.id == session.id);
         let skipped_tracks =

@@ -227,6 +227,11 @@ fn webrtc(top: &mut Section<'_>, notes: &mut Vec<Note>) -> Result<Option<(Socket
     if let Some(value) = top.done("webrtcLocalUDPAddress", notes) {
         config.local_udp_address = value.parse::<ListenAddress>()?.0;
     }
+    if let Some(value) = top.done("webrtcLocalTCPAddress", notes) {
+        // MediaMTX's default is an empty text.
+        let none = value.is_empty() || value.text()?.is_empty();
+        config.local_tcp_address = if none { None } else { Some(value.parse::<ListenAddress>()?.0) };
+    }
     if let Some(value) = top.done("webrtcAdditionalHosts", notes) {
         config.additional_hosts = value.list()?;
     }
@@ -252,6 +257,19 @@ mod tests {
         assert_eq!(config.relay.rtmp.unwrap().port(), 1935);
         assert_eq!(config.relay.hls.unwrap().0.port(), 8888);
         assert_eq!((config.relay.api, config.log_level), (None, "info"));
+    }
+
+    #[test]
+    fn webrtc_by_tcp() {
+        let check = |text: &str, want: Option<&str>| {
+            let (_, webrtc) = Config::parse(text).unwrap().relay.webrtc.unwrap();
+            assert_eq!(webrtc.local_tcp_address.map(|a| a.to_string()).as_deref(), want, "{text}");
+        };
+        check("api: no\n", None);
+        check("webrtcLocalTCPAddress: ''\n", None);
+        check("webrtcLocalTCPAddress:\n", None);
+        check("webrtcLocalTCPAddress: 127.0.0.1:8189\n", Some("127.0.0.1:8189"));
+        assert!(Config::parse("webrtcLocalTCPAddress: x\n").is_err());
     }
 
     #[test]

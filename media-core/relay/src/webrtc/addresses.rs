@@ -79,6 +79,26 @@ pub(crate) fn candidate_lines(addresses: &[SocketAddr]) -> Vec<String> {
     (0..).zip(addresses).map(line).collect()
 }
 
+/// The same for TCP, where the peer dials (RFC 6544 §4.5): behind every UDP candidate.
+pub(crate) fn tcp_candidate_lines(addresses: &[SocketAddr]) -> Vec<String> {
+    /// RFC 6544 §4.2: below that of UDP, so that what is live goes by UDP where it can.
+    const TYPE_PREFERENCE: u32 = 90;
+    /// Passive, of a host (§4.2).
+    const DIRECTION: u32 = 4 << 13;
+    let line = |(i, address): (u32, &SocketAddr)| {
+        let priority = TYPE_PREFERENCE << 24 | (DIRECTION | 0x1FFF_u32.saturating_sub(i)) << 8 | 255;
+        format!("candidate:t{} 1 tcp {priority} {} {} typ host tcptype passive", i + 1, address.ip(), address.port())
+    };
+    (0..).zip(addresses).map(line).collect()
+}
+
+/// An answer with these candidates behind its own.
+pub(crate) fn with_candidates(answer: &str, lines: &[String]) -> String {
+    const END: &str = "a=end-of-candidates\r\n";
+    let more: String = lines.iter().map(|line| format!("a={line}\r\n")).collect();
+    answer.replacen(END, &(more + END), 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +108,15 @@ mod tests {
         let lines = candidate_lines(&["192.0.2.1:8189".parse().unwrap(), "[2001:db8::1]:8189".parse().unwrap()]);
         assert_eq!(lines[0], "candidate:1 1 udp 2130706431 192.0.2.1 8189 typ host");
         assert_eq!(lines[1], "candidate:2 1 udp 2130706175 2001:db8::1 8189 typ host");
+    }
+
+    #[test]
+    fn tcp_stands_behind_udp() {
+        let lines = tcp_candidate_lines(&["192.0.2.1:8189".parse().unwrap()]);
+        assert_eq!(lines, ["candidate:t1 1 tcp 1520435199 192.0.2.1 8189 typ host tcptype passive"]);
+        let answer = with_candidates("m=a\r\na=candidate:1\r\na=end-of-candidates\r\nm=b\r\n", &lines);
+        let want = format!("m=a\r\na=candidate:1\r\na={}\r\na=end-of-candidates\r\nm=b\r\n", lines[0]);
+        assert_eq!(answer, want);
     }
 
     #[tokio::test]

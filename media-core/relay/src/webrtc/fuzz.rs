@@ -82,6 +82,11 @@ pub fn fuzz_webrtc_packets(data: &[u8]) {
     let _packet = rtc::rtp::Packet::unmarshal(&mut bytes);
 }
 
+/// A peer that comes by TCP.
+pub fn fuzz_webrtc_tcp(data: &[u8]) {
+    super::tcp::fuzz(data);
+}
+
 /// Decrypted packets of a publisher. A step is a byte of flags (bit 0: sound, bit 1: a sender report, bit 2: marker, bits 3 to 7: how
 /// much later it comes, in tens of milliseconds), a sequence number and an RTP timestamp; then an NTP time, or a payload behind its
 /// length.
@@ -166,6 +171,10 @@ mod tests {
         let media = [0x80, 0xE6, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
         let talk = [check, datagram(20, &hello), datagram(200, &media), datagram(0, &[0x80, 200, 0, 6])].concat();
         replay("webrtc_datagrams", fuzz_webrtc_datagrams, &[&talk, &[]]);
+
+        let check = [&[0, 20, 0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[7; 12]].concat();
+        let tcp: &[&[u8]] = &[&[&[3][..], &check, &[0, 2, 0x80, 96]].concat(), &[0, 0xFF, 0xFF, 1], &[1, 0, 0]];
+        replay("webrtc_tcp", fuzz_webrtc_tcp, tcp);
 
         let report =
             [0x81, 201, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7];

@@ -2,7 +2,7 @@
 //!
 //! Belongs here: status codes and headers. Not here: their text (`proto::whip`), sessions (`server`), pages (`pages`).
 
-use super::addresses::candidate_lines;
+use super::addresses::{candidate_lines, tcp_candidate_lines};
 use super::pages;
 use super::registry::SessionRole;
 use super::server::{self, Asker, OpenError, WebRtcState};
@@ -214,7 +214,8 @@ async fn patch(
             return text(StatusCode::CONFLICT, &error.to_string());
         }
     };
-    let candidates = candidate_lines(&state.candidates().await);
+    let (udp, tcp) = state.candidates().await;
+    let candidates = candidate_lines(&udp).into_iter().chain(tcp_candidate_lines(&tcp)).collect();
     let first = fragment.media.first();
     let media = FragmentMedia {
         kind: first.map_or_else(|| "audio".into(), |m| m.kind.clone()),

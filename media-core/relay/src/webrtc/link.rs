@@ -3,9 +3,11 @@
 //! Not here: the loops (`session` for publishers, `reading` for readers).
 
 use super::registry::{Command, SessionInfo};
+use super::tcp::{TcpPeers, is_tcp};
 use super::transport::Transport;
 use crate::udp;
 use parking_lot::Mutex;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -36,6 +38,10 @@ pub(crate) struct Link<T> {
     pub(crate) transport: T,
     pub(crate) socket: Arc<UdpSocket>,
     pub(crate) dual: bool,
+    /// Those who come by TCP.
+    pub(crate) tcp: TcpPeers,
+    /// Where the latest datagram came from.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) info: Arc<Mutex<SessionInfo>>,
     pub(crate) inbox: mpsc::Receiver<Command>,
     /// The server's end.
@@ -51,7 +57,7 @@ impl<T: Transport> Link<T> {
                 let mut next = Some((from, datagram));
                 // Whatever else is waiting, in one go: one wake-up for a burst.
                 while let Some((from, datagram)) = next.take() {
-                    self.info.lock().remote = Some(from);
+                    self.heard_from(from);
                     self.transport.receive(datagram, from, now);
                     match self.inbox.try_recv() {
                         Ok(Command::Datagram(from, datagram)) => next = Some((from, datagram)),
@@ -80,7 +86,21 @@ impl<T: Transport> Link<T> {
     /// Sends what the stack has ready.
     pub(crate) fn transmit(&mut self) {
         while let Some((to, datagram)) = self.transport.transmit() {
-            udp::send(&self.socket, to, &datagram, self.dual);
+            if !self.tcp.send(to, &datagram) {
+                udp::send(&self.socket, to, &datagram, self.dual);
+            }
+        }
+    }
+
+    /// Does the peer come by TCP and take less than it is sent?
+    pub(crate) fn is_full(&self) -> bool {
+        self.peer.is_some_and(|peer| self.tcp.is_full(peer))
+    }
+
+    fn heard_from(&mut self, from: SocketAddr) {
+        if self.peer.replace(from) != Some(from) {
+            let mut info = self.info.lock();
+            (info.remote, info.tcp) = (Some(self.tcp.peer(from)), is_tcp(from));
         }
     }
 }

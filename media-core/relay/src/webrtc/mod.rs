@@ -1,4 +1,4 @@
-//! WebRTC: WHIP in (RFC 9725) and WHEP out (draft-ietf-wish-whep) on one UDP port, and the client of both.
+//! WebRTC: WHIP in (RFC 9725) and WHEP out (draft-ietf-wish-whep) on one UDP port (and one TCP port where asked for), and the client of both.
 //!
 //! Belongs here: HTTP routes, the UDP socket and whose datagram it is, sessions, the WebRTC stack behind [`transport`].
 //! Not here: payload formats and the timeline (`proto::rtp`), headers and bodies in text (`proto::whip`), who may
@@ -22,6 +22,7 @@ mod reading;
 mod registry;
 mod server;
 mod session;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -4,6 +4,7 @@
 //! is in a datagram (`proto::whip::Datagram` peeks, `peer` reads).
 
 use super::registry::{Command, Registry};
+use super::tcp::is_tcp;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use proto::whip::Datagram;
@@ -28,6 +29,10 @@ pub(crate) async fn run(socket: Arc<UdpSocket>, registry: Arc<Mutex<Registry>>) 
             }
         };
         let datagram = buffer.split();
+        // It stands for a connection, and is nobody's by UDP.
+        if is_tcp(from) {
+            continue;
+        }
         let inbox = match Datagram::peek(&datagram) {
             Datagram::Request { ufrag } => registry.lock().by_ufrag(ufrag, from),
             Datagram::Stun | Datagram::Dtls | Datagram::Media => registry.lock().by_address(from),

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const BURST: usize = 32;
 /// The pause between bursts.
 const PACE: Duration = Duration::from_millis(2);
+/// How soon a way that was full is looked at again.
+const FULL: Duration = Duration::from_millis(20);
 /// Nothing is read from the path while this much waits; the hub then decides what is lost.
 const MAX_WAITING: usize = 4096;
 /// How far behind pictures may be before whole GOPs are passed over.
@@ -88,7 +90,7 @@ impl<T: Transport> Reading<T> {
                 break end;
             }
             let deadline = self.deadline(&life, now);
-            let room = self.egress.waiting() < MAX_WAITING;
+            let room = self.egress.waiting() < self.most_waiting();
             let wake = tokio::select! {
                 () = self.link.stop.cancelled() => Wake::Stop,
                 command = self.link.inbox.recv() => Wake::Link(command),
@@ -150,6 +152,9 @@ impl<T: Transport> Reading<T> {
                 Event::Rtp(..) | Event::SenderReport { .. } => {}
             }
         }
+        if life.connected && self.egress.waiting() > 0 && now >= life.burst && link.is_full() {
+            life.burst = now + FULL;
+        }
         if life.connected && self.egress.waiting() > 0 && now >= life.burst {
             let sent = self.egress.send(&mut link.transport, BURST, now, self.clock.now());
             life.burst = now + PACE;
@@ -167,6 +172,7 @@ impl<T: Transport> Reading<T> {
 
     /// The item that woke us and all that there are behind it.
     fn items(&mut self, life: &mut Life, first: Result<Item, ReadError>) -> Option<End> {
+        let most = self.most_waiting();
         let Source::Playing(listener) = &mut life.source else { return None };
         let now = self.clock.now();
         let mut next = first.map(Some);
@@ -183,11 +189,16 @@ impl<T: Transport> Reading<T> {
                     return Some(End::Closed);
                 }
             }
-            if self.egress.waiting() >= MAX_WAITING {
+            if self.egress.waiting() >= most {
                 return None;
             }
             next = listener.try_next();
         }
+    }
+
+    /// A peer whose way is full is given what is live when there is room again, not what waited.
+    fn most_waiting(&self) -> usize {
+        if self.link.is_full() { BURST } else { MAX_WAITING }
     }
 
     fn deadline(&mut self, life: &Life, now: Instant) -> Instant {

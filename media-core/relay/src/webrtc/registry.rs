@@ -58,6 +58,8 @@ pub struct SessionInfo {
     pub http_peer: SocketAddr,
     /// Where its media comes from, as soon as that is known.
     pub remote: Option<SocketAddr>,
+    /// It comes by TCP.
+    pub tcp: bool,
     /// How far it is.
     pub state: SessionState,
     /// When it was answered.
@@ -160,6 +162,11 @@ impl Registry {
             self.by_address.insert(from, (secret.clone(), inbox.clone()));
         }
         Some(inbox.clone())
+    }
+
+    /// Nobody is at this address any more.
+    pub(crate) fn forget(&mut self, address: SocketAddr) {
+        self.by_address.remove(&address);
     }
 
     pub(crate) fn by_address(&self, from: SocketAddr) -> Option<mpsc::Sender<Command>> {

@@ -2,7 +2,7 @@
 //!
 //! Not here: HTTP (`http`), the loop of a session (`session`).
 
-use super::addresses::Sources;
+use super::addresses::{Sources, tcp_candidate_lines, with_candidates};
 use super::arrival::Arrival;
 use super::egress::Egress;
 use super::ingest::Ingest;
@@ -13,6 +13,7 @@ use super::peer::Peer;
 use super::reading::Reading;
 use super::registry::{Command, Handle, INBOX, IceState, Registry, SessionInfo, SessionRole, SessionState};
 use super::session::Session;
+use super::tcp::{self, TcpPeers};
 use super::transport::{IceCredentials, TransportError};
 use crate::access::Authorizer;
 use crate::clock::Clock;
@@ -28,7 +29,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ use tokio_util::sync::CancellationToken;
 pub struct WebRtcConfig {
     /// `webrtcLocalUDPAddress`; the unspecified address listens on every address of both families.
     pub local_udp_address: SocketAddr,
+    /// `webrtcLocalTCPAddress`; `None`: UDP alone.
+    pub local_tcp_address: Option<SocketAddr>,
     /// `webrtcIPsFromInterfaces`.
     pub ips_from_interfaces: bool,
     /// `webrtcIPsFromInterfacesList`; empty: all.
@@ -56,6 +59,7 @@ impl Default for WebRtcConfig {
     fn default() -> Self {
         Self {
             local_udp_address: SocketAddr::from(([0, 0, 0, 0], 8189)),
+            local_tcp_address: None,
             ips_from_interfaces: true,
             ips_from_interfaces_list: Vec::new(),
             additional_hosts: Vec::new(),
@@ -82,14 +86,16 @@ pub(crate) struct Inner {
     socket: Arc<UdpSocket>,
     dual: bool,
     port: u16,
+    tcp: TcpPeers,
+    tcp_port: Option<u16>,
     registry: Arc<Mutex<Registry>>,
-    reader: JoinHandle<()>,
+    readers: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.readers.iter().for_each(JoinHandle::abort);
         self.stop.cancel();
     }
 }
@@ -128,7 +134,7 @@ pub(crate) struct Opened {
 }
 
 impl WebRtcState {
-    /// Binds the UDP socket and starts reading it; publishers go into `hub`, readers come by `listening`. Call within a Tokio
+    /// Binds the UDP socket and starts reading it, and accepts those who come by `tcp`; publishers go into `hub`, readers come by `listening`. Call within a Tokio
     /// runtime.
     ///
     /// # Errors
@@ -139,11 +145,18 @@ impl WebRtcState {
         listening: Listening,
         authorizer: Arc<dyn Authorizer>,
         clock: Clock,
+        tcp: Option<TcpListener>,
     ) -> io::Result<Self> {
         let socket = Arc::new(udp::bind(config.local_udp_address)?);
         let local = socket.local_addr()?;
         let registry = Arc::new(Mutex::new(Registry::default()));
-        let reader = tokio::spawn(mux::run(Arc::clone(&socket), Arc::clone(&registry)));
+        let mut readers = vec![tokio::spawn(mux::run(Arc::clone(&socket), Arc::clone(&registry)))];
+        let (tcp_peers, mut tcp_port) = (TcpPeers::default(), None);
+        if let Some(listener) = tcp {
+            tcp_port = Some(listener.local_addr()?.port());
+            let peers = tcp_peers.clone();
+            readers.push(tokio::spawn(tcp::run(listener, Arc::clone(&registry), peers, config.max_sessions)));
+        }
         let bound = config.local_udp_address.ip();
         let sources = Sources {
             bound: (!bound.is_unspecified()).then_some(bound),
@@ -163,8 +176,10 @@ impl WebRtcState {
             socket,
             dual,
             port,
+            tcp: tcp_peers,
+            tcp_port,
             registry,
-            reader,
+            readers,
             stop: CancellationToken::new(),
         })))
     }
@@ -212,7 +227,7 @@ impl WebRtcState {
         asker: Asker,
     ) -> Result<Opened, OpenError> {
         let inner = &self.0;
-        let addresses: Vec<_> = self.candidates().await;
+        let (addresses, tcp) = self.candidates().await;
         let make = || Peer::answer(offer, taken, asker.role, &addresses, Instant::now());
         let panicked = |_| Err(TransportError { step: "answer", detail: "the WebRTC stack panicked".into() });
         let (transport, answer, credentials) =
@@ -228,6 +243,7 @@ impl WebRtcState {
             path: asker.path.clone(),
             http_peer: asker.http_peer,
             remote: None,
+            tcp: false,
             state: SessionState::Connecting,
             created: inner.clock.now(),
             query: asker.query,
@@ -252,6 +268,8 @@ impl WebRtcState {
             transport,
             socket: Arc::clone(&inner.socket),
             dual: inner.dual,
+            tcp: inner.tcp.clone(),
+            peer: None,
             info,
             inbox,
             stop: inner.stop.clone(),
@@ -279,6 +297,7 @@ impl WebRtcState {
                 self.spawn(session.run(), &secret, path, &id);
             }
         }
+        let answer = with_candidates(&answer, &tcp_candidate_lines(&tcp));
         Ok(Opened { secret, id, tag, answer })
     }
 
@@ -313,10 +332,11 @@ impl WebRtcState {
         Ok((own, tag))
     }
 
-    /// The addresses offered now, with the port.
-    pub(crate) async fn candidates(&self) -> Vec<SocketAddr> {
+    /// The addresses offered now, with the port: by UDP, and by TCP.
+    pub(crate) async fn candidates(&self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let addresses = self.0.sources.gather().await;
-        addresses.into_iter().map(|ip| SocketAddr::new(ip, self.0.port)).collect()
+        let with = |port: u16| addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        (with(self.0.port), self.0.tcp_port.map(with).unwrap_or_default())
     }
 }
 

@@ -68,7 +68,7 @@ impl Server {
         let (hub, clock) = (Hub::new(Limits::default()), Clock::process());
         let config = WebRtcConfig { local_udp_address: "127.0.0.1:0".parse().unwrap(), ..WebRtcConfig::default() };
         let listening = Listening::new(hub.clone(), clock, 128_000, Duration::from_secs(30));
-        let state = WebRtcState::start(config, hub.clone(), listening, Arc::new(Token), clock).unwrap();
+        let state = WebRtcState::start(config, hub.clone(), listening, Arc::new(Token), clock, None).unwrap();
         let mut tasks = Vec::new();
         let port = state.udp_port();
         let shown = match loss {

@@ -67,7 +67,7 @@ impl Server {
         let config = WebRtcConfig { local_udp_address: "127.0.0.1:0".parse().unwrap(), ..WebRtcConfig::default() };
         let (hub, clock) = (Hub::new(Limits::default()), Clock::process());
         let listening = Listening::new(hub.clone(), clock, 128_000, Duration::from_secs(30));
-        let state = WebRtcState::start(config, hub, listening, Arc::new(Anybody), clock).unwrap();
+        let state = WebRtcState::start(config, hub, listening, Arc::new(Anybody), clock, None).unwrap();
         let (say, heard) = mpsc::unbounded_channel();
         let (let_go, serving, port) = (Arc::new(Notify::new()), state.clone(), state.udp_port());
         let leash = Arc::clone(&let_go);

@@ -23,12 +23,16 @@ def say(**event):
 
 
 class Server:
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, bearer, stream, silent, prefix=""):
+        self.bearer, self.stream, self.silent, self.prefix = bearer, stream, silent, prefix
         self.sessions = {}
 
+    def routes(self, app):
+        app.router.add_post("/{path:.*}/whep", self.post)
+        app.router.add_delete("/{path:.*}/whep/{key}", self.delete)
+
     def refused(self, request):
-        if self.options.bearer and request.headers.get("Authorization") != f"Bearer {self.options.bearer}":
+        if self.bearer and request.headers.get("Authorization") != f"Bearer {self.bearer}":
             return web.Response(status=401)
         return None
 
@@ -39,13 +43,13 @@ class Server:
         text = await request.text()
         sdp = SessionDescription.parse(text)
         codecs = [c.mimeType for m in sdp.media if m.kind == "video" for c in m.rtp.codecs]
-        say(event="offer", video=codecs, directions=[m.direction for m in sdp.media])
+        say(event=self.prefix + "offer", video=codecs, directions=[m.direction for m in sdp.media])
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         key = uuid.uuid4().hex
         self.sessions[key] = peer
-        origin, stream = time.monotonic() + 1, self.options.stream
+        origin, stream = time.monotonic() + 1, self.stream
         peer.addTrack(Paced("video", origin, 1 / FPS, lambda count: picture(count, stream)))
-        if not self.options.silent:
+        if not self.silent:
             peer.addTrack(Paced("audio", origin, SAMPLES / RATE, sound))
         await peer.setRemoteDescription(RTCSessionDescription(text, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
@@ -61,7 +65,7 @@ class Server:
         peer = self.sessions.pop(request.match_info["key"], None)
         if not peer:
             return web.Response(status=404)
-        say(event="delete")
+        say(event=self.prefix + "delete")
         await peer.close()
         return web.Response(status=200)
 
@@ -71,10 +75,9 @@ async def main():
     parser.add_argument("--bearer")
     parser.add_argument("--stream", type=int, default=8)
     parser.add_argument("--silent", action="store_true")
-    server = Server(parser.parse_args())
+    options = parser.parse_args()
     app = web.Application()
-    app.router.add_post("/{path:.*}/whep", server.post)
-    app.router.add_delete("/{path:.*}/whep/{key}", server.delete)
+    Server(options.bearer, options.stream, options.silent).routes(app)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -84,4 +87,5 @@ async def main():
     await asyncio.Event().wait()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

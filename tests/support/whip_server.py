@@ -1,7 +1,7 @@
 """A WHIP server of another stack (aiortc), to publish to.
 
 Usage: whip_server.py [--port N] [--bearer TOKEN] [--basic USER:PASSWORD] [--link LINK]... [--link-late] [--redirect N]
-                      [--hang] [--slow SECONDS] [--no-trickle] [--clock] [--record FOLDER]
+                      [--hang] [--slow SECONDS] [--no-trickle] [--clock] [--record FOLDER] [--whep whole|silent]
 
 Prints one JSON line per event on standard output, the first with the URL it serves:
   {"event": "ready", "url": …}
@@ -11,7 +11,7 @@ Prints one JSON line per event on standard output, the first with the URL it ser
   {"event": "audio", "frames": N, "time": seconds, "tone": level of 1 kHz, 0 to 1}      {"event": "delete"}
 `time` is the frame's own time, from the track's first. With --clock the synthetic clock is read
 from every picture: 16 by 7 cells over the top two thirds, CRC checked. With --record the luma of every picture
-is appended to FOLDER/pictures.y, line by line without padding, and the first channel to FOLDER/sound.s16 at 48 kHz.
+is appended to FOLDER/pictures.y, line by line without padding, and the first channel to FOLDER/sound.s16 at 48 kHz. With --whep whep_server.py's stream can be read at the same address, its events named whep-….
 """
 
 import argparse
@@ -30,6 +30,8 @@ import av
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import SessionDescription, candidate_from_sdp
+
+import whep_server
 
 COLUMNS, ROWS, MAGIC = 16, 7, 0xA7
 
@@ -247,6 +249,7 @@ async def main():
     parser.add_argument("--slow", type=float, default=0, help="answer so many seconds late")
     parser.add_argument("--no-trickle", action="store_true")
     parser.add_argument("--clock", action="store_true")
+    parser.add_argument("--whep", choices=["whole", "silent"])
     parser.add_argument("--record", help="a folder for decoded pictures and sound")
     options = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
@@ -258,6 +261,8 @@ async def main():
     app.router.add_post("/{path:.*}/whip", server.post)
     app.router.add_patch("/{path:.*}/whip/{key}", server.patch)
     app.router.add_delete("/{path:.*}/whip/{key}", server.delete)
+    if options.whep:
+        whep_server.Server(None, 8, options.whep == "silent", "whep-").routes(app)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "0.0.0.0", options.port)

@@ -27,6 +27,11 @@ const FIRST_WORD: Duration = Duration::from_secs(5);
 
 /// The app, with a server at `address` in its settings.
 fn app(dir: &Path, desktop: &Desktop, address: &str) -> Result<App> {
+    app_with(dir, desktop, address, "")
+}
+
+/// The same, with `more` behind it in the file.
+fn app_with(dir: &Path, desktop: &Desktop, address: &str, more: &str) -> Result<App> {
     let folder = dir.join("profile");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -34,7 +39,7 @@ fn app(dir: &Path, desktop: &Desktop, address: &str) -> Result<App> {
     std::fs::create_dir_all(&folder)?;
     let text = format!(
         "version = 1\nlanguage = \"en\"\nappearance = \"light\"\n\
-         [server]\nkind = \"address\"\naddress = \"{address}\"\nuser = \"\"\n"
+         [server]\nkind = \"address\"\naddress = \"{address}\"\nuser = \"\"\n{more}"
     );
     std::fs::write(folder.join("settings.toml"), text)?;
     App::start(dir, desktop, &["--synthetic", "clock", "--profile", folder.to_str().context("a readable folder")?])
@@ -133,6 +138,13 @@ fn another_machine_is_the_server() -> Result<()> {
         Ok(desktop.read_clock(&dir, area)?.map(|clock| (area, clock)))
     })?;
     assert_eq!(seen.stream, 42, "it is the patient who is seen");
+    // The relay makes Opus of the patient's sound, so WHEP brings it.
+    let reads = |what: &str| {
+        Ok::<_, anyhow::Error>(
+            relay.list(what)?.iter().filter(|c| c["state"] == "read" && c["path"] == "patientStream").count(),
+        )
+    };
+    assert_eq!((reads("webrtcsessions")?, reads("rtmpconns")?), (1, 0), "the patient is played by WHEP");
     let shape = area.width as f64 / area.height as f64;
     ensure!((shape - 0.75).abs() < 0.02, "the picture is upright: {area:?}");
     wait_for("a later clock", Duration::from_secs(10), || {
@@ -150,6 +162,33 @@ fn another_machine_is_the_server() -> Result<()> {
     app.click("end")?;
     phase(&app, "ready", Duration::from_secs(20))?;
     relay.path_until("doctorStream", |p| p["ready"] == false)?;
+    relay.stop()
+}
+
+/// The WHEP of a server that leaves AAC as it is brings a picture alone: it is played by RTMP.
+#[test]
+fn a_server_whose_whep_is_silent() -> Result<()> {
+    let dir = output_dir("server_a_server_whose_whep_is_silent")?;
+    let silent = WhipServer::start(&dir, &["--whep", "silent"])?;
+    let config = "rtmpAddress: 127.0.0.1:0\nrtsp: no\nsrt: no\nhls: no\nwebrtc: no\napi: yes\napiAddress: 127.0.0.1:0\n\
+        paths: {all_others: }\n";
+    let relay = Relay::start(&dir, config)?;
+    let rtmp = relay.address("rtmp")?;
+    let port = rtmp.rsplit_once(':').context("no port")?.1;
+    let desktop = Desktop::start(&dir)?;
+    let app = app_with(&dir, &desktop, &silent.address, &format!("[server.ports]\nrtmp = {port}\n"))?;
+    app.click("start")?;
+    let _patient =
+        Patient::push("patient", &dir, &relay.rtmp("patientStream")?, &Phone { stream: 42, ..Phone::default() })?;
+    phase(&app, "live", Duration::from_secs(30))?;
+    let seen = wait_for("the patient's clock on the screen", Duration::from_secs(20), || {
+        desktop.read_clock(&dir, app.area("remote-video")?)
+    })?;
+    assert_eq!(seen.stream, 42, "nothing of the silent stream was shown");
+    silent.says("whep-offer", Duration::from_secs(1))?;
+    silent.says("whep-delete", Duration::from_secs(5))?;
+    app.click("end")?;
+    phase(&app, "ready", Duration::from_secs(20))?;
     relay.stop()
 }
 

@@ -204,7 +204,10 @@ impl Visit {
     pub(crate) fn round_trips(&self) -> RoundTrips {
         match &self.side {
             Side::Here { relay } => relay.round_trips(),
-            Side::Elsewhere { link, .. } => RoundTrips { patient: None, watcher: link.state().round_trip },
+            Side::Elsewhere { link, .. } => {
+                let state = link.state();
+                RoundTrips { patient: state.patient_round_trip, watcher: state.round_trip }
+            }
         }
     }
 

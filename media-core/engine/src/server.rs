@@ -1,4 +1,4 @@
-//! A server elsewhere: the doctor's stream goes there by WHIP, the patient's comes from there by RTMP.
+//! A server elsewhere: the doctor's stream goes there by WHIP, the patient's comes from there by WHEP or RTMP (`patient`).
 //!
 //! Both directions are tried again for as long as the visit lasts, each by itself, with backoff; the first failure is known
 //! within five seconds.
@@ -6,14 +6,15 @@
 //! Belongs here: addresses, what a failure means to a person, trying again. Not here: the protocols (`relay`), pauses
 //! (`relay::Backoff`).
 
+mod patient;
+
 use crate::settings::ServerPorts;
 
 use device::MonoClock;
 use hub::{Hub, PathName, Reader, ReaderInfo, Start};
-use relay::rtmp::{PullError, RtmpUrl};
+use relay::Backoff;
 use relay::tls::Trust;
 use relay::webrtc::client::{ClientState, ClientStatus, WhipAuth, WhipClient, WhipError, WhipTarget};
-use relay::{Backoff, Clock};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
@@ -70,6 +71,8 @@ pub(crate) struct LinkState {
     /// Failures in a row, the last of them, and when the next try comes.
     pub(crate) failed: Option<(u32, ServerError, SystemTime)>,
     pub(crate) round_trip: Option<Duration>,
+    /// Of the way the patient's stream comes, where that tells.
+    pub(crate) patient_round_trip: Option<Duration>,
 }
 
 /// Where, and with what rights.
@@ -88,6 +91,15 @@ impl ServerTarget {
     /// `http(s)://HOST:PORT/PATH/whip`. A port that the address names is WHIP's, unless it is the one set for RTMP; a whole
     /// address without one has its scheme's, and a bare host the one that is set.
     pub(crate) fn whip(&self) -> WhipTarget {
+        self.http(&self.doctor, "whip")
+    }
+
+    /// The same for what is read: `http(s)://HOST:PORT/PATH/whep`.
+    pub(crate) fn whep(&self) -> WhipTarget {
+        self.http(&self.patient, "whep")
+    }
+
+    fn http(&self, path: &PathName, endpoint: &str) -> WhipTarget {
         let (scheme, host, port, prefix) = split(&self.address);
         let whole = self.address.contains("://");
         let port = match port.filter(|p| whole || *p != self.ports.rtmp) {
@@ -101,7 +113,7 @@ impl ServerTarget {
             (false, _) => WhipAuth::Basic { user: self.user.clone(), password: self.password.clone() },
         };
         WhipTarget {
-            url: format!("{scheme}://{host}{port}{prefix}/{}/whip", self.doctor),
+            url: format!("{scheme}://{host}{port}{prefix}/{path}/{endpoint}"),
             auth,
             trust: Trust::System,
             ice_servers: Vec::new(),
@@ -130,6 +142,7 @@ pub(crate) struct ServerLink {
     stop: DropGuard,
     retry: Arc<Notify>,
     state: watch::Receiver<LinkState>,
+    patient: watch::Receiver<ClientStatus>,
     done: JoinHandle<()>,
 }
 
@@ -138,17 +151,18 @@ impl ServerLink {
     pub(crate) fn start(hub: Hub, target: ServerTarget, bell: Arc<Notify>) -> Self {
         let (stop, retry) = (CancellationToken::new(), Arc::new(Notify::new()));
         let (sender, state) = watch::channel(LinkState::default());
+        let (told, patient) = watch::channel(ClientStatus::default());
         let up = publish(hub.clone(), target.clone(), stop.clone(), Arc::clone(&retry), sender, bell);
-        let down = pull(hub, target, stop.clone(), Arc::clone(&retry));
+        let down = patient::pull(hub, target, stop.clone(), Arc::clone(&retry), told);
         let done = tokio::spawn(async move {
             tokio::join!(up, down);
         });
-        Self { stop: stop.drop_guard(), retry, state, done }
+        Self { stop: stop.drop_guard(), retry, state, patient, done }
     }
 
     /// How it is now.
     pub(crate) fn state(&self) -> LinkState {
-        self.state.borrow().clone()
+        LinkState { patient_round_trip: self.patient.borrow().round_trip, ..self.state.borrow().clone() }
     }
 
     /// Tries again now.
@@ -247,13 +261,14 @@ async fn try_to_publish(
                     if now.state == ClientState::Connected {
                         backoff.succeeded();
                         (said, hangs) = (true, false);
-                        set(LinkState { connected: true, failed: None, round_trip: now.round_trip });
+                        set(LinkState { connected: true, round_trip: now.round_trip, ..LinkState::default() });
                     }
                 }
                 () = &mut slow, if !said => {
                     (said, hangs) = (true, true);
                     let error = ServerError::Timeout { address: target.address.clone() };
-                    set(LinkState { connected: false, failed: Some((backoff.attempts() + 1, error, SystemTime::now())), round_trip: None });
+                    let failed = Some((backoff.attempts() + 1, error, SystemTime::now()));
+                    set(LinkState { failed, ..LinkState::default() });
                 }
             }
         };
@@ -265,40 +280,7 @@ async fn try_to_publish(
         let pause = backoff.failed(rand::random());
         tracing::warn!(%error, ?pause, "publishing to the server");
         let again = SystemTime::now() + pause;
-        set(LinkState { connected: false, failed: Some((backoff.attempts(), error, again)), round_trip: None });
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = retry.notified() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-async fn pull(hub: Hub, target: ServerTarget, stop: CancellationToken, retry: Arc<Notify>) {
-    let url = match RtmpUrl::parse(&target.rtmp()) {
-        Ok(url) => url,
-        Err(error) => {
-            tracing::error!(%error, "the server's address is no RTMP address");
-            return;
-        }
-    };
-    let mut backoff = Backoff::new();
-    loop {
-        let began = MonoClock::now();
-        let error = tokio::select! {
-            () = stop.cancelled() => return,
-            ended = relay::rtmp::pull(&url, Trust::System, &hub, &target.patient, Clock::new(MonoClock::now)) => match ended {
-                Ok(never) => match never {},
-                Err(error) => error,
-            },
-        };
-        // A stream that played and ended is asked for again at once.
-        if matches!(error, PullError::Ended) && MonoClock::now().since(began) > Duration::from_secs(5) {
-            backoff.succeeded();
-        }
-        // A patient who is not there yet is no failure: the server is asked often, not ever more rarely.
-        let pause = backoff.failed(rand::random()).min(Duration::from_secs(2));
-        tracing::debug!(%error, ?pause, "the patient's stream at the server");
+        set(LinkState { failed: Some((backoff.attempts(), error, again)), ..LinkState::default() });
         tokio::select! {
             () = stop.cancelled() => return,
             () = retry.notified() => {}
@@ -362,6 +344,7 @@ mod tests {
                 patient: PathName::parse("patientStream").unwrap(),
             };
             assert_eq!(target.whip().url, whip);
+            assert_eq!(target.whep().url, whip.replace("doctorStream/whip", "patientStream/whep"));
             assert_eq!(target.rtmp(), rtmp);
         };
         let usual = ServerPorts::default();

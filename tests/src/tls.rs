@@ -43,4 +43,10 @@ impl Certificate {
             self.key.display()
         )
     }
+
+    /// Lines of the relay's configuration that serve WebRTC's HTTP in TLS with it.
+    pub fn webrtc(&self) -> String {
+        let (cert, key) = (self.cert.display(), self.key.display());
+        format!("webrtcEncryption: yes\nwebrtcServerCert: {cert}\nwebrtcServerKey: {key}\n")
+    }
 }

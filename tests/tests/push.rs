@@ -257,17 +257,22 @@ fn by_rtsps_with_a_password() -> Result<()> {
     Ok(())
 }
 
-/// To aiortc, and to another relay; the patient's AAC becomes Opus.
+/// To aiortc, and in TLS to another relay; the patient's AAC becomes Opus.
 #[test]
 fn by_whip() -> Result<()> {
     let dir = output_dir("push_by_whip")?;
     let far = dir.join("far");
     std::fs::create_dir_all(&far)?;
     let stranger = WhipServer::start(&dir, &["--bearer", "s3cret-token"])?;
-    let other = Relay::start(&far, EVERYTHING)?;
+    let certificate = Certificate::make(&far, "server")?;
+    let other = Relay::start(&far, &(certificate.webrtc() + EVERYTHING))?;
     let to = [
         format!("{{url: \"whip://{}/hidden/whip\", token: s3cret-token}}", stranger.address),
-        format!("http://{}/copy/whip", other.address("webrtc")?),
+        format!(
+            "{{url: \"whips://{}/copy/whip\", fingerprint: \"{}\"}}",
+            other.address("webrtc")?,
+            certificate.fingerprint
+        ),
     ];
     let relay = pushing(&dir, &to)?;
     let patient = Patient::push("patient", &dir, &relay.rtmp("live")?, &Phone::default())?;

@@ -55,13 +55,8 @@ fn from_another_relay_always_and_on_demand() -> Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let certificate = Certificate::make(&far, "server")?;
-    let encrypted = format!(
-        "webrtcEncryption: yes\nwebrtcServerCert: {}\nwebrtcServerKey: {}\n",
-        certificate.cert.display(),
-        certificate.key.display()
-    );
     let paths = "{cam: {readUser: reader, readPass: hunter2}}";
-    let origin = Relay::start(&far, &(encrypted + &EVERYTHING.replace("{all_others: }", paths)))?;
+    let origin = Relay::start(&far, &(certificate.webrtc() + &EVERYTHING.replace("{all_others: }", paths)))?;
     let at = format!("wheps://reader:hunter2@{}/cam/whep", origin.address("webrtc")?);
     let keys = format!("source: \"{at}\", sourceFingerprint: \"{}\"", certificate.fingerprint);
     let paths = format!(

@@ -170,7 +170,8 @@ impl Push {
             match session.poll_event() {
                 Some(ClientEvent::Publishing) => break,
                 Some(ClientEvent::Refused { status, reason }) => bail!("refused: {status} {reason}"),
-                Some(ClientEvent::Report { .. }) | None => {}
+                // The others are of a session that plays.
+                Some(_) | None => {}
             }
         }
         drain(&stream)?;

@@ -1,4 +1,4 @@
-"""FFmpeg's newest RTMP (PyAV), on both sides of the relay.
+"""FFmpeg's newest RTMP and RTSP (PyAV), on both sides of the relay.
 
 Usage: enhanced_rtmp.py recode SOURCE TARGET VIDEO AUDIO    plays SOURCE, encodes it anew, publishes it to TARGET until SOURCE ends
        enhanced_rtmp.py pull SOURCE SECONDS FILE FOURCCS    decodes what SOURCE sends into FILE (FFV1, PCM) with its times; FOURCCS as in `hvc1,av01`
@@ -31,7 +31,9 @@ def say(event):
 
 def recode(source, target, video_encoder, audio_encoder):
     incoming = av.open(source)
-    outgoing = av.open(target, "w", format="flv", options={"flush_packets": "1"})
+    by_rtsp = target.startswith("rtsp")
+    options = {"rtsp_transport": "tcp", "strict": "experimental"} if by_rtsp else {"flush_packets": "1"}
+    outgoing = av.open(target, "w", format="rtsp" if by_rtsp else "flv", options=options)
     picture, sound = incoming.streams.video[0], incoming.streams.audio[0]
     video = outgoing.add_stream(video_encoder, rate=30, options=ENCODERS[video_encoder])
     video.width, video.height, video.pix_fmt = picture.width, picture.height, "yuv420p"
@@ -69,7 +71,8 @@ def recode(source, target, video_encoder, audio_encoder):
 
 
 def pull(source, seconds, file, four_ccs):
-    incoming = av.open(source, options={"rtmp_enhanced_codecs": four_ccs} if source.startswith("rtmp") else {})
+    ways = {"rtmp": {"rtmp_enhanced_codecs": four_ccs}, "rtsp": {"rtsp_transport": "tcp"}}
+    incoming = av.open(source, options=ways.get(source[:4], {}))
     outgoing = av.open(file, "w")
     picture, sound = incoming.streams.video[0], incoming.streams.audio[0]
     video, audio = None, outgoing.add_stream("pcm_s16le", rate=48_000, layout="mono")
@@ -77,6 +80,9 @@ def pull(source, seconds, file, four_ccs):
     first, last, waiting = None, {}, []
     for packet in incoming.demux(picture, sound):
         if packet.dts is None:
+            # By RTSP the first has no time, and others need it.
+            if packet.size:
+                packet.decode()
             continue
         before = last.get(packet.stream.index)
         if before is not None and packet.dts <= before:
@@ -87,6 +93,8 @@ def pull(source, seconds, file, four_ccs):
         if seconds_in - first > float(seconds):
             break
         for frame in packet.decode():
+            if frame.pts is None:
+                continue
             if isinstance(frame, av.VideoFrame):
                 if video is None:
                     video = outgoing.add_stream("ffv1", rate=30)

@@ -1,6 +1,6 @@
 """A WHIP publisher of another stack (aiortc): sends the clock card and the beeps, drawn and sounded here.
 
-Usage: whip_client.py ENDPOINT [--bearer TOKEN] [--seconds N] [--stream ID]
+Usage: whip_client.py ENDPOINT [--bearer TOKEN] [--seconds N] [--stream ID] [--codec video/VP8]
 
 Prints one JSON line per event: {"event": "created", "location": …, "answer": …}, {"event": "state", "state": …},
 {"event": "deleted", "status": …}.
@@ -17,7 +17,7 @@ import time
 from urllib.parse import urljoin
 
 import aiohttp
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from av import AudioFrame, VideoFrame
 
 FPS, RATE, SAMPLES = 30, 48_000, 960
@@ -97,6 +97,7 @@ async def main():
     parser.add_argument("--bearer")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--stream", type=int, default=8)
+    parser.add_argument("--codec", help="the picture's, alone")
     options = parser.parse_args()
     headers = {"Authorization": f"Bearer {options.bearer}"} if options.bearer else {}
     peer = RTCPeerConnection()
@@ -105,12 +106,15 @@ async def main():
     def changed():
         say(event="state", state=peer.connectionState)
 
-    # The default order of codecs: VP8 stands before H.264 in the offer.
+    # Where nothing is said, the default order of codecs: VP8 stands before H.264 in the offer.
     origin = time.monotonic() + 1
     peer.addTransceiver(Paced("audio", origin, SAMPLES / RATE, sound), direction="sendonly")
-    peer.addTransceiver(
+    video = peer.addTransceiver(
         Paced("video", origin, 1 / FPS, lambda count: picture(count, options.stream)), direction="sendonly"
     )
+    if options.codec:
+        codecs = RTCRtpSender.getCapabilities("video").codecs
+        video.setCodecPreferences([codec for codec in codecs if codec.mimeType == options.codec])
     await peer.setLocalDescription(await peer.createOffer())
     async with aiohttp.ClientSession(headers=headers) as http:
         body = {"data": peer.localDescription.sdp, "headers": {"Content-Type": "application/sdp"}}

@@ -35,7 +35,8 @@ const OBS: &[&str] = &[
 ];
 const X265: &[&str] =
     &["-c:v", "libx265", "-preset", "ultrafast", "-profile:v", "main", "-x265-params", "log-level=error:bframes=0"];
-const LIBVPX: &[&str] = &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-profile:v", "0"];
+const LIBVPX: &[&str] =
+    &["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-tune", "psnr", "-profile:v", "0"];
 const JPEG: &[&str] = &["-c:v", "mjpeg", "-profile:v", "baseline", "-pix_fmt", "yuvj420p", "-q:v", "3", "-b:v", "0"];
 /// The beeps in front, nothing behind.
 const SURROUND: &[&str] = &["-af", "pan=5.1|FL=0.5*c0|FR=0.5*c0|FC=0.5*c0|LFE=0*c0|BL=0*c0|BR=0*c0", "-b:a", "256k"];
@@ -58,9 +59,19 @@ const ROWS: &[Row] = &[
         ..picture("H.264 with B-frames", H264, Source::Rtmp(OBS), [AsIs, AsIs, As(WITHOUT_B), AsIs, AsIs, AsIs, AsIs])
     },
     picture("HEVC", HEVC, Source::Rtsp(X265), [Asked(&Told), AsIs, Told, AsIs, AsIs, AsIs, AsIs]),
-    picture("AV1", AV1, Source::Enhanced("libsvtav1", "aac"), [Asked(&Told), AsIs, Told, Told, AsIs, NotYet, Told]),
-    picture("VP9", VP9, Source::Enhanced("libvpx-vp9", "aac"), [Asked(&Told), AsIs, Told, Told, AsIs, NotYet, Told]),
-    picture("VP8", VP8, Source::Rtsp(LIBVPX), [NotYet; 7]),
+    picture(
+        "AV1",
+        AV1,
+        Source::Enhanced("libsvtav1", "aac"),
+        [Asked(&Told), AsIs, Asked(&Told), Told, AsIs, AsIs, Told],
+    ),
+    picture(
+        "VP9",
+        VP9,
+        Source::Enhanced("libvpx-vp9", "aac"),
+        [Asked(&Told), AsIs, Asked(&Told), Told, AsIs, AsIs, Told],
+    ),
+    picture("VP8", VP8, Source::Rtsp(LIBVPX), [Told, Told, AsIs, Told, Told, AsIs, Told]),
     picture("MJPEG", MJPEG, Source::Rtsp(JPEG), [NotYet; 7]),
     sound("AAC", AAC, Source::Srt(&["-ac", "2"]), [AsIs, AsIs, As(OPUS), AsIs, AsIs, AsIs, AsIs]),
     sound("HE-AAC", AAC, Source::Recorded("he_aac.mp4"), [AsIs, AsIs, As(OPUS), AsIs, AsIs, AsIs, AsIs]),
@@ -119,6 +130,12 @@ fn av1() -> Result<()> {
 #[test]
 fn vp9() -> Result<()> {
     println!("{}", holds("VP9")?);
+    Ok(())
+}
+
+#[test]
+fn vp8() -> Result<()> {
+    println!("{}", holds("VP8")?);
     Ok(())
 }
 

@@ -187,6 +187,37 @@ fn by_rtsp_to_ffmpeg() -> Result<()> {
     relay.stop()
 }
 
+/// Other pictures than H.264 go by RTSP as they are.
+fn by_rtsp_as_it_is(codec: &str, coding: &[&str]) -> Result<()> {
+    let dir = output_dir(&format!("push_by_rtsp_{codec}"))?;
+    let (address, file) = (free_address()?, dir.join("recorded.mkv"));
+    let url = format!("rtsp://{address}/studio");
+    let mut command = ffmpeg();
+    command.args(["-rtsp_flags", "listen", "-i", &url, "-t", "4", "-copyts", "-c", "copy"]);
+    let mut server = Program::start("server", &dir, command.arg(&file))?;
+    let relay = pushing(&dir, std::slice::from_ref(&url))?;
+    let phone = Phone { size: (320, 240), ..Phone::default() };
+    let _patient = Patient::push_rtsp("patient", &dir, &relay.rtsp("live")?, "tcp", &phone, coding)?;
+    let path = relay.path_ready("live")?;
+    assert_eq!(path["skippedTracks"], json!([]), "{path}");
+    server.succeed(Duration::from_secs(40))?;
+    whole(&file, (codec, "aac"), 2)?;
+    relay.stop()
+}
+
+#[test]
+fn h265_by_rtsp_to_ffmpeg() -> Result<()> {
+    let main = ["-c:v", "libx265", "-preset", "ultrafast", "-profile:v", "main"];
+    by_rtsp_as_it_is("hevc", &[&main[..], &["-x265-params", "log-level=error:bframes=0"]].concat())
+}
+
+#[test]
+fn vp8_by_rtsp_to_ffmpeg() -> Result<()> {
+    let live =
+        ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-auto-alt-ref", "0"];
+    by_rtsp_as_it_is("vp8", &[&live[..], &["-tune", "psnr", "-profile:v", "0", "-b:v", "1M"]].concat())
+}
+
 /// To libsrt, which decrypts it and writes what it got.
 #[test]
 fn by_srt_with_a_passphrase() -> Result<()> {

@@ -243,6 +243,24 @@ impl Av1Params {
         self.facts.height
     }
 
+    /// Profile, level and tier (`seq_profile`, `seq_level_idx`, `seq_tier`) of the first operating point.
+    pub const fn profile_level_tier(&self) -> (u8, u8, bool) {
+        (self.facts.profile, self.facts.level, self.facts.tier)
+    }
+
+    /// The units of a temporal unit in canonical form, each without its size, as RTP carries them. In front of a key picture stands the
+    /// sequence header, whether or not it is in `unit`.
+    pub fn unsized_obus(&self, unit: &[u8], key: bool) -> Vec<Vec<u8>> {
+        let plain = |found: &Obu<'_>| {
+            let [first, extension @ ..] = found.header else { return Vec::new() };
+            [&[first & !2], extension, found.payload].concat()
+        };
+        let own: Vec<Obu<'_>> = Obus::new(unit).map_while(Result::ok).collect();
+        let missing = key && own.iter().all(|found| found.kind != obu::SEQUENCE_HEADER);
+        let sequence = missing.then(|| Obus::new(&self.sequence).next()?.ok()).flatten();
+        sequence.iter().chain(&own).map(plain).collect()
+    }
+
     /// The RFC 6381 name, such as `av01.0.04M.08` (binding §5).
     pub fn codec_string(&self) -> String {
         let Facts { profile, level, tier, .. } = self.facts;
@@ -390,6 +408,11 @@ impl Av1Entrance {
         }
     }
 
+    /// Does decoding start at the temporal unit that begins with this unit?
+    pub fn starts(unit: &[u8]) -> bool {
+        unit.first().is_some_and(|first| first >> 3 & 15 == obu::SEQUENCE_HEADER)
+    }
+
     /// What is known now; `None` until a sequence header was seen.
     pub fn params(&self) -> Option<Arc<CodecParams>> {
         self.params.clone()
@@ -429,6 +452,21 @@ impl Av1Entrance {
         let params = self.params.clone().ok_or(Av1Error::NoParams)?;
         let payload = if rewrite { rewritten(data)? } else { data.slice(front..) };
         Ok(Some(VideoUnit { kind, params, payload }))
+    }
+
+    /// As [`Self::unit`], of single units with or without sizes, as RTP carries them.
+    ///
+    /// # Errors
+    /// As [`Self::unit`].
+    pub fn unit_of<'a>(&mut self, obus: impl Iterator<Item = &'a [u8]>) -> Result<Option<VideoUnit>, Av1Error> {
+        let mut data = Vec::new();
+        for single in obus {
+            let found = Obus::read(single).ok_or(Av1Error::Obu { at: data.len() })?;
+            if !found.is_left_out() {
+                found.write(&mut data);
+            }
+        }
+        self.unit(&data.into())
     }
 
     fn sequence(&mut self, found: &Obu<'_>) -> Result<(), Av1Error> {
@@ -529,6 +567,20 @@ pub(crate) mod tests {
             assert!(matches!(e.unit(&Bytes::copy_from_slice(broken)), Err(Av1Error::Obu { at: 0 })), "{broken:02x?}");
         }
         assert!(matches!(e.unit(&[0x2a, 0].repeat(MAX_OBUS + 1).into()), Err(Av1Error::TooMany)));
+    }
+
+    #[test]
+    fn units_without_sizes_and_back() {
+        let mut e = Av1Entrance::new();
+        let plain: &[&[u8]] = &[&[0x10], &[0x08, 0, 0, 0, 4, 0x3c, 0xff, 0xbc, 2, 0xf8, 0, 0x40], &[0x30, 0x10, 1, 2]];
+        assert!(Av1Entrance::starts(plain[1]) && !Av1Entrance::starts(plain[2]) && !Av1Entrance::starts(&[]));
+        let unit = e.unit_of(plain.iter().copied()).unwrap().unwrap();
+        assert_eq!((unit.kind, &unit.payload), (UnitKind::Key, &joined(&[SEQUENCE, KEY])));
+        assert_eq!(params().unsized_obus(&unit.payload, true), plain[1..]);
+        // The sequence header came in a record: it is put in front of a key picture, and of no other.
+        assert_eq!(params().unsized_obus(KEY, true), plain[1..]);
+        assert_eq!(params().unsized_obus(DELTA, false), [[0x30, 0x30, 1, 2]]);
+        assert_eq!(e.unit_of([&[0x80_u8][..]].into_iter()).unwrap_err(), Av1Error::Obu { at: 0 });
     }
 
     #[test]

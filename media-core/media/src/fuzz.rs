@@ -2,8 +2,8 @@
 
 use crate::{
     AacParams, AdtsFrames, AnnexB, Av1Entrance, Av1Params, CodecParams, H264Entrance, H264Params, H265Entrance,
-    H265Params, Jpeg, JpegHead, LengthPrefixed, MjpegEntrance, MpegAudioHeader, OpusParams, Vp9Entrance, Vp9Params,
-    amf0,
+    H265Params, Jpeg, JpegHead, LengthPrefixed, MjpegEntrance, MpegAudioHeader, OpusParams, Vp8Entrance, Vp9Entrance,
+    Vp9Params, amf0,
 };
 use bytes::Bytes;
 
@@ -65,6 +65,14 @@ pub fn fuzz_jpeg_head(data: &[u8]) {
     let Some(head) = jpeg.head else { return };
     let again = [&head.write()[..], jpeg.scan, &JpegHead::END].concat();
     assert_eq!(Jpeg::parse(&again).expect("what we write reads back").head, Some(head));
+}
+
+/// VP8: the headers of frames.
+pub fn fuzz_vp8(data: &[u8]) {
+    if let Ok(Some(unit)) = Vp8Entrance::new().unit(&Bytes::copy_from_slice(data)) {
+        let (width, height) = unit.params.size().expect("a picture has a size");
+        assert!((1..1 << 14).contains(&width) && (1..1 << 14).contains(&height), "of fourteen bits");
+    }
 }
 
 /// VP9: the configuration record and the headers of frames.
@@ -142,6 +150,7 @@ mod tests {
         let [h265, av1, vp9] = picture_seeds();
         replay("h265", super::fuzz_h265, &slices(&h265));
         replay("av1", super::fuzz_av1, &slices(&av1));
+        replay("vp8", super::fuzz_vp8, &[crate::vp8::tests::KEY]);
         replay("vp9", super::fuzz_vp9, &slices(&vp9));
         replay("jpeg_head", super::fuzz_jpeg_head, &slices(&jpeg_seeds()));
     }
@@ -200,6 +209,7 @@ mod tests {
             super::fuzz_avcc(&data);
             super::fuzz_h265(&data);
             super::fuzz_av1(&data);
+            super::fuzz_vp8(&data);
             super::fuzz_vp9(&data);
             super::fuzz_jpeg_head(&data);
             super::fuzz_audio_headers(&data);

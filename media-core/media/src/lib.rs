@@ -1,6 +1,7 @@
 //! The vocabulary every other crate speaks: access units, tracks, codec parameters, media time, pictures and sound.
 //!
-//! Belongs here: types that cross crate borders, and the bits of H.264, H.265, AV1, VP9, JPEG, AAC, Opus and MPEG audio that name them
+//! Belongs here: types that cross crate borders, and the bits of H.264, H.265, AV1, VP8, VP9, JPEG, AAC, Opus and MPEG audio that name
+//! them
 //! (NAL units, SPS, OBUs, AudioSpecificConfig, OpusHead, frame headers). This is the one place in the workspace that knows NAL
 //! numbers.
 //! Not here: IO, clocks, async (nowhere below `relay`, `device`); containers (`container`); RTP payloads (`proto`);
@@ -30,6 +31,7 @@ mod time;
 mod track;
 mod unit;
 mod video;
+mod vp8;
 mod vp9;
 
 pub use aac::{AacError, AacObject, AacParams, Adts, AdtsFrames};
@@ -49,4 +51,5 @@ pub use time::{ClockRate, MediaTime, Unwrapper};
 pub use track::{Codec, CodecParams, MediaKind, Track, TrackId, TrackSet};
 pub use unit::{AccessUnit, UnitKind};
 pub use video::{NalRole, VideoUnit};
+pub use vp8::{Vp8Entrance, Vp8Error, Vp8Params};
 pub use vp9::{Vp9Entrance, Vp9Error, Vp9Params};

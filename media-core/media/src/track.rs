@@ -11,6 +11,7 @@ use crate::mjpeg::MjpegParams;
 use crate::mpeg_audio::MpegAudioParams;
 use crate::opus::OpusParams;
 use crate::time::ClockRate;
+use crate::vp8::Vp8Params;
 use crate::vp9::Vp9Params;
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub enum Codec {
     H265,
     /// AV1.
     Av1,
+    /// VP8.
+    Vp8,
     /// VP9.
     Vp9,
     /// Motion JPEG.
@@ -54,7 +57,7 @@ impl Codec {
     /// Picture or sound.
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::H264 | Self::H265 | Self::Av1 | Self::Vp9 | Self::Mjpeg => MediaKind::Video,
+            Self::H264 | Self::H265 | Self::Av1 | Self::Vp8 | Self::Vp9 | Self::Mjpeg => MediaKind::Video,
             Self::Aac | Self::Opus | Self::G711 | Self::MpegAudio => MediaKind::Audio,
         }
     }
@@ -65,6 +68,7 @@ impl Codec {
             Self::H264 => "H264",
             Self::H265 => "H265",
             Self::Av1 => "AV1",
+            Self::Vp8 => "VP8",
             Self::Vp9 => "VP9",
             Self::Mjpeg => "M-JPEG",
             Self::Aac => "MPEG-4 Audio",
@@ -84,6 +88,8 @@ pub enum CodecParams {
     H265(H265Params),
     /// AV1 sequence header.
     Av1(Av1Params),
+    /// VP8's size.
+    Vp8(Vp8Params),
     /// VP9 configuration.
     Vp9(Vp9Params),
     /// Motion JPEG's size.
@@ -105,6 +111,7 @@ impl CodecParams {
             Self::H264(_) => Codec::H264,
             Self::H265(_) => Codec::H265,
             Self::Av1(_) => Codec::Av1,
+            Self::Vp8(_) => Codec::Vp8,
             Self::Vp9(_) => Codec::Vp9,
             Self::Mjpeg(_) => Codec::Mjpeg,
             Self::Aac(_) => Codec::Aac,
@@ -117,7 +124,7 @@ impl CodecParams {
     /// Samples per second and channels, of sound.
     pub const fn sound(&self) -> Option<(u32, u8)> {
         match self {
-            Self::H264(_) | Self::H265(_) | Self::Av1(_) | Self::Vp9(_) | Self::Mjpeg(_) => None,
+            Self::H264(_) | Self::H265(_) | Self::Av1(_) | Self::Vp8(_) | Self::Vp9(_) | Self::Mjpeg(_) => None,
             Self::Aac(p) => Some((p.rate().hz(), p.channels())),
             Self::Opus(p) => Some((ClockRate::AUDIO_48K.hz(), p.channels)),
             Self::G711(p) => Some((p.rate.hz(), p.channels)),
@@ -131,6 +138,7 @@ impl CodecParams {
             Self::H264(p) => p.codec_string(),
             Self::H265(p) => p.codec_string(),
             Self::Av1(p) => p.codec_string(),
+            Self::Vp8(_) => "vp8".into(),
             Self::Vp9(p) => p.codec_string(),
             // ISO/IEC 14496-1's object type for it.
             Self::Mjpeg(_) => "mp4v.6C".into(),
@@ -148,6 +156,7 @@ impl CodecParams {
             Self::H264(p) => Some((p.width(), p.height())),
             Self::H265(p) => Some((p.width(), p.height())),
             Self::Av1(p) => Some((p.width(), p.height())),
+            Self::Vp8(p) => Some((p.width(), p.height())),
             Self::Vp9(p) => Some((p.width(), p.height())),
             Self::Mjpeg(p) => Some((p.width(), p.height())),
             Self::Aac(_) | Self::Opus(_) | Self::G711(_) | Self::MpegAudio(_) => None,

@@ -25,8 +25,8 @@ pub enum UnitKind {
 /// One coded picture or one sound frame. Immutable; a clone is two reference counts.
 ///
 /// H.264 and H.265 payloads are length-prefixed NAL units without parameter sets and delimiters; AV1 is a temporal unit of open
-/// bitstream units with sizes, without delimiters; VP9 is a frame or superframe; AAC is one raw frame without ADTS; Opus is one
-/// packet; Motion JPEG is a JPEG.
+/// bitstream units with sizes, without delimiters; VP8 is a frame; VP9 is a frame or superframe; AAC is one raw frame without ADTS;
+/// Opus is one packet; Motion JPEG is a JPEG.
 #[derive(Clone)]
 pub struct AccessUnit {
     /// The track it belongs to.

@@ -99,6 +99,11 @@ impl Vp9Params {
         self.height
     }
 
+    /// The profile, 0 to 3.
+    pub const fn profile(&self) -> u8 {
+        self.record.profile
+    }
+
     /// The RFC 6381 name, such as `vp09.00.30.08`.
     pub fn codec_string(&self) -> String {
         format!("vp09.{:02}.{:02}.{:02}", self.record.profile, self.record.level, self.record.depth)
@@ -201,6 +206,11 @@ impl Vp9Entrance {
     pub fn set_params(&mut self, params: Vp9Params) {
         self.record = Some(params.record);
         self.put(params);
+    }
+
+    /// Can decoding start at this frame?
+    pub fn starts(frame: &[u8]) -> bool {
+        matches!(Header::read(frame), Some(Header::Key { .. }))
     }
 
     /// What is known now; `None` until the size is.

@@ -254,7 +254,10 @@ fn track(track: &media::Track) -> TrackView {
         media::CodecParams::H264(p) => serde_json::json!({
             "width": p.width(), "height": p.height(), "profile": p.codec_string(),
         }),
-        media::CodecParams::H265(_) | media::CodecParams::Av1(_) | media::CodecParams::Vp9(_) => {
+        media::CodecParams::H265(_)
+        | media::CodecParams::Av1(_)
+        | media::CodecParams::Vp8(_)
+        | media::CodecParams::Vp9(_) => {
             let (width, height) = track.params.size().unwrap_or_default();
             serde_json::json!({ "width": width, "height": height, "profile": track.params.codec_string() })
         }

@@ -67,7 +67,7 @@ impl Track {
                 depayloader.push(timestamp, packet.header.marker, payload, false);
                 while let Some(depayloaded) = depayloader.poll() {
                     // A reader that joins in the middle of a picture drops it.
-                    let Depayloaded::Unit { timestamp, nals } = depayloaded else { continue };
+                    let Depayloaded::Unit { timestamp, parts: nals } = depayloaded else { continue };
                     if let Some(picture) = entrance.unit(nals.iter().map(|nal| &nal[..]))? {
                         unit(timestamp, picture.kind, &picture.params, picture.payload);
                     }

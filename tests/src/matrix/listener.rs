@@ -256,7 +256,8 @@ fn play(name: &str, way: Way, asks: bool, row: &Row, got: Option<Codec>, stage: 
         (Way::HlsTs, _) => hls("ts"),
         (Way::HlsFmp4, _) => hls("fmp4"),
         (Way::HlsLl, _) => hls("ll"),
-        (Way::Rtsp, _) if row.codec.ffmpeg == "av1" => newest(&relay.rtsp(PATH)?, ""),
+        // FFmpeg 5.1 knows no AV1 in RTP, and no key pictures of VP9.
+        (Way::Rtsp, _) if ["av1", "vp9"].contains(&row.codec.ffmpeg) => newest(&relay.rtsp(PATH)?, ""),
         (Way::Rtsp, _) if row.reordered => decode_rtsp(name, dir, &relay.rtsp(PATH)?, file).map(Player::Decoding),
         (Way::Rtsp, _) => Ok(Player::Ffmpeg(pull_rtsp(name, dir, &relay.rtsp(PATH)?, "tcp", seconds, file)?)),
         (Way::Srt, _) => Ok(Player::Ffmpeg(pull(name, dir, &relay.srt(&format!("read:{PATH}"))?, seconds, file)?)),

@@ -200,8 +200,8 @@ impl Muxer {
             Codec::Vp9 => picture(VideoCodec::Vp9, time, 0, unit),
             Codec::Aac => audio_message(time, &AudioTag::Frame(AudioCodec::Aac, unit.payload.clone())),
             Codec::Opus => audio_message(time, &AudioTag::Frame(AudioCodec::Opus, unit.payload.clone())),
-            // Never announced: their listeners get H.264 and AAC.
-            Codec::Mjpeg | Codec::G711 | Codec::MpegAudio => None,
+            // Never announced: their listeners get H.264 and AAC, or are told.
+            Codec::Vp8 | Codec::Mjpeg | Codec::G711 | Codec::MpegAudio => None,
         };
         if resized {
             *metadata = Some(self.metadata(time));
@@ -249,7 +249,7 @@ impl Lane {
                 let head = Bytes::copy_from_slice(&params.head());
                 audio_message(self.last, &AudioTag::SequenceStart(AudioCodec::Opus, head))
             }
-            CodecParams::Mjpeg(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => None,
+            CodecParams::Vp8(_) | CodecParams::Mjpeg(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => None,
         }
     }
 }

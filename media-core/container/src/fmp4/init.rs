@@ -35,6 +35,7 @@ pub(super) fn timescale(params: &CodecParams) -> ClockRate {
         CodecParams::H264(_)
         | CodecParams::H265(_)
         | CodecParams::Av1(_)
+        | CodecParams::Vp8(_)
         | CodecParams::Vp9(_)
         | CodecParams::Mjpeg(_) => ClockRate::VIDEO,
     }
@@ -118,7 +119,7 @@ fn track(id: u32, track: &Track) -> Result<Trak, Fmp4Error> {
         }
         CodecParams::Aac(params) => Codec::Mp4a(mp4a(params)),
         CodecParams::Opus(params) => Codec::Opus(opus(*params)),
-        CodecParams::Mjpeg(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => {
+        CodecParams::Vp8(_) | CodecParams::Mjpeg(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => {
             return Err(Fmp4Error::NotCarried(track.codec().label()));
         }
     };

@@ -20,7 +20,7 @@ use thiserror::Error;
 pub const fn carries(codec: Codec) -> bool {
     match codec {
         Codec::H264 | Codec::H265 | Codec::Av1 | Codec::Vp9 | Codec::Aac | Codec::Opus => true,
-        Codec::Mjpeg | Codec::G711 | Codec::MpegAudio => false,
+        Codec::Vp8 | Codec::Mjpeg | Codec::G711 | Codec::MpegAudio => false,
     }
 }
 

@@ -28,7 +28,7 @@ use thiserror::Error;
 pub const fn carries(codec: Codec) -> bool {
     match codec {
         Codec::H264 | Codec::H265 | Codec::Aac | Codec::Opus | Codec::MpegAudio => true,
-        Codec::Av1 | Codec::Vp9 | Codec::Mjpeg | Codec::G711 => false,
+        Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Mjpeg | Codec::G711 => false,
     }
 }
 

@@ -126,8 +126,8 @@ fn recorded_packets() {
         for (timestamp, marker, payload) in *packets {
             depayloader.push(*timestamp, *marker, &Bytes::from_static(payload), false);
             while let Some(gathered) = depayloader.poll() {
-                let Depayloaded::Unit { timestamp, nals } = gathered else { continue };
-                match entrance.unit(nals.iter().map(|nal| &nal[..])) {
+                let Depayloaded::Unit { timestamp, parts } = gathered else { continue };
+                match entrance.unit(parts.iter().map(|nal| &nal[..])) {
                     Ok(Some(unit)) => {
                         let unit = media::LengthPrefixed::parse(&unit.payload).unwrap();
                         got.push((timestamp, unit.collect::<Vec<_>>().join(&b'|')));

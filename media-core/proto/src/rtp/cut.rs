@@ -99,7 +99,7 @@ fn flush<F: NalCutting>(out: &mut Vec<Bytes>, group: &mut Vec<&[u8]>) {
 }
 
 /// The NAL units of a picture as RTP carries them: parameter sets in front of a key picture.
-pub fn unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
+pub(super) fn unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
     let sets: Vec<&[u8]> = match (unit.kind, &*unit.params) {
         (UnitKind::Key, CodecParams::H264(params)) => {
             std::iter::once(params.sps()).chain(params.pps()).map(|set| &**set).collect()
@@ -108,4 +108,17 @@ pub fn unit_nals(unit: &AccessUnit) -> impl Iterator<Item = &[u8]> {
         _ => Vec::new(),
     };
     sets.into_iter().chain(unit.nals())
+}
+
+/// A frame in pieces of at most `max` bytes, each behind what `descriptor` says of it, told whether it is the first and the last.
+/// `longest` is the length of the longest descriptor.
+pub(super) fn cut_frame(
+    frame: &[u8],
+    max: usize,
+    longest: usize,
+    descriptor: impl Fn(bool, bool) -> Vec<u8>,
+) -> Vec<Bytes> {
+    let pieces = frame.chunks(max.saturating_sub(longest).max(1));
+    let last = pieces.len().saturating_sub(1);
+    pieces.enumerate().map(|(i, piece)| [&descriptor(i == 0, i == last)[..], piece].concat().into()).collect()
 }

@@ -2,11 +2,15 @@
 
 use super::rtcp::{NtpTime, Rtcp};
 use super::{
-    AacDepayloader, AacLayout, Depayloaded, H264Depayloader, H264Payloader, H265Depayloader, LatmDepayloader,
-    MpaDepayloader, NalDepayloader, NalPacking, Packet, ReorderBuffer, SyncTimeline, depayload_opus, latm_config,
+    AacDepayloader, AacLayout, Av1Depayloader, Depayloaded, Depayloader, H264Depayloader, H264Payloader,
+    H265Depayloader, LatmDepayloader, MpaDepayloader, Packet, Packing, ReorderBuffer, SyncTimeline, Vp8Depayloader,
+    Vp9Depayloader, depayload_opus, latm_config, payload_picture,
 };
 use bytes::{Buf, Bytes};
-use media::{ClockRate, H264Entrance, H265Entrance, MediaKind, MonoTime};
+use media::{
+    AccessUnit, Av1Entrance, ClockRate, H264Entrance, H265Entrance, MediaKind, MediaTime, MonoTime, TrackId, VideoUnit,
+    Vp8Entrance, Vp9Entrance,
+};
 use std::time::Duration;
 
 /// One RTP packet; what parses is written and read back the same.
@@ -35,7 +39,63 @@ pub fn fuzz_depayload_h265(data: &[u8]) {
     });
 }
 
-fn depayload<P: NalPacking>(data: &[u8], mut depayloader: NalDepayloader<P>, mut unit: impl FnMut(&[Bytes])) {
+/// As [`fuzz_depayload_h264`].
+pub fn fuzz_depayload_vp8(data: &[u8]) {
+    let mut entrance = Vp8Entrance::new();
+    depayload(data, Vp8Depayloader::new(), |parts| {
+        let [frame] = parts else { panic!("one frame") };
+        sent_again(entrance.unit(frame).ok().flatten(), Vp8Depayloader::from_the_beginning(), parts);
+    });
+}
+
+/// As [`fuzz_depayload_h264`].
+pub fn fuzz_depayload_vp9(data: &[u8]) {
+    let mut entrance = Vp9Entrance::new();
+    depayload(data, Vp9Depayloader::new(), |parts| {
+        let [frame] = parts else { panic!("one frame") };
+        sent_again(entrance.unit(frame).ok().flatten(), Vp9Depayloader::from_the_beginning(), parts);
+    });
+}
+
+/// As [`fuzz_depayload_h264`].
+pub fn fuzz_depayload_av1(data: &[u8]) {
+    let mut entrance = Av1Entrance::new();
+    depayload(data, Av1Depayloader::new(), |parts| {
+        let Ok(Some(unit)) = entrance.unit_of(parts.iter().map(|obu| &obu[..])) else { return };
+        let mut plain = entrance.clone();
+        let payload = unit.payload.clone();
+        let again = sent(unit, Av1Depayloader::from_the_beginning());
+        let again = plain.unit_of(again.iter().map(|obu| &obu[..])).ok().flatten().expect("it is a picture again");
+        assert!(
+            again.payload.ends_with(&payload),
+            "what was depayloaded comes back, perhaps behind its sequence header"
+        );
+    });
+}
+
+/// Sends a picture that was taken again: the same comes back.
+fn sent_again<P: Packing>(unit: Option<VideoUnit>, depayloader: Depayloader<P>, parts: &[Bytes]) {
+    if let Some(unit) = unit {
+        assert_eq!(sent(unit, depayloader), parts, "what was depayloaded comes back");
+    }
+}
+
+fn sent<P: Packing>(unit: VideoUnit, mut depayloader: Depayloader<P>) -> Vec<Bytes> {
+    let VideoUnit { kind, params, payload } = unit;
+    let time = MediaTime::new(0, ClockRate::VIDEO);
+    let unit =
+        AccessUnit { track: TrackId(0), dts: time, pts: time, duration: None, kind, captured: None, params, payload };
+    let payloads = payload_picture(&unit, 100);
+    for (n, payload) in payloads.iter().enumerate() {
+        depayloader.push(1, n + 1 == payloads.len(), payload, false);
+    }
+    match depayloader.poll() {
+        Some(Depayloaded::Unit { parts, .. }) => parts,
+        other => panic!("no picture but {other:?}"),
+    }
+}
+
+fn depayload<P: Packing>(data: &[u8], mut depayloader: Depayloader<P>, mut unit: impl FnMut(&[Bytes])) {
     let data = Bytes::copy_from_slice(data);
     let mut buffer = ReorderBuffer::new(Duration::from_millis(50));
     let (mut at, mut timestamp, mut sequence, mut now) = (0, 0_u32, 65_530_u16, 0_u64);
@@ -56,9 +116,9 @@ fn depayload<P: NalPacking>(data: &[u8], mut depayloader: NalDepayloader<P>, mut
             depayloader.push(*timestamp, *marker, payload, ordered.gap);
         }
         while let Some(gathered) = depayloader.poll() {
-            let Depayloaded::Unit { nals, .. } = gathered else { continue };
-            assert!(nals.iter().all(|n| !n.is_empty()), "no empty NAL unit");
-            unit(&nals);
+            let Depayloaded::Unit { parts, .. } = gathered else { continue };
+            assert!(parts.iter().all(|part| !part.is_empty()), "no empty part");
+            unit(&parts);
         }
     }
 }
@@ -149,6 +209,27 @@ mod tests {
             super::fuzz_depayload_h265,
             &[&[0, 3, 0x40, 1, 1, 3, 4, 0x62, 1, 0x93, 1, 0x15, 4, 0x62, 1, 0x53, 2]],
         );
+        let vp8: &[&[u8]] = &[
+            &[0, 11, 0x10, 0x50, 0x2A, 0, 0x9D, 1, 0x2A, 0x40, 1, 0xF0, 0, 3, 3, 0, 7, 8, 0x13, 4, 0x10, 0xD1, 1, 0],
+            &[1, 15, 0x90, 0xE0, 0x80, 1, 9, 0x50, 0x2A, 0, 0x9D, 1, 0x2A, 0x40, 1, 0xF0, 0, 0x17, 4, 0x10, 0xD1, 1, 0],
+        ];
+        replay("depayload_vp8", super::fuzz_depayload_vp8, vp8);
+        let vp9_key = [0x82, 0x49, 0x83, 0x42, 0, 0x13, 0xf0, 0x0e, 0xf6, 6];
+        let vp9 = [
+            &[0, 21, 0xAA, 0x80, 9, 0, 3, 0x18, 1, 0x40, 0, 0xF0, 1, 0x04, 1][..],
+            &vp9_key[..8],
+            &[3, 3, 0x04],
+            &vp9_key[8..],
+        ];
+        replay("depayload_vp9", super::fuzz_depayload_vp9, &[&vp9.concat(), &[&[1, 11, 0x0C][..], &vp9_key].concat()]);
+        let av1: &[&[u8]] = &[
+            &[1, 19, 0x28, 12, 0x08, 0, 0, 0, 4, 0x3c, 0xff, 0xbc, 2, 0xf8, 0, 0x40, 0x30, 0x10, 1, 2],
+            &[
+                0, 16, 0x68, 12, 0x08, 0, 0, 0, 4, 0x3c, 0xff, 0xbc, 2, 0xf8, 0, 0x40, 0x30, 0x10, 0x11, 4, 0x90, 1, 2,
+                3,
+            ],
+        ];
+        replay("depayload_av1", super::fuzz_depayload_av1, av1);
         replay("depayload_opus", super::fuzz_depayload_opus, &[&[0xFF, 3], &[]]);
         let step = |flags: u8, timestamp: u32, report: &[u8]| [&[flags][..], &timestamp.to_be_bytes(), report].concat();
         let ntp = 0xE900_0000_8000_0000_u64.to_be_bytes();
@@ -170,6 +251,9 @@ mod tests {
             super::fuzz_rtp_packet(&data);
             super::fuzz_depayload_h264(&data);
             super::fuzz_depayload_h265(&data);
+            super::fuzz_depayload_vp8(&data);
+            super::fuzz_depayload_vp9(&data);
+            super::fuzz_depayload_av1(&data);
             super::fuzz_depayload_opus(&data);
             super::fuzz_rtp_timeline(&data);
             super::fuzz_depayload_aac(&data);

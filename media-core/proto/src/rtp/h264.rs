@@ -1,9 +1,10 @@
 //! H.264 in RTP (RFC 6184, non-interleaved mode): single NAL units, STAP-A, FU-A.
 //!
-//! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), where access units begin (`nals`).
+//! Belongs here: packet types 24–28. Not here: what a NAL unit means (`media`), where pictures begin and end (`gather`).
 
 use super::cut::{NalCutting, NalPayloader};
-use super::nals::{Gathered, NalDepayloader, NalPacking};
+use super::gather::{Depayloader, Gathered, Packing};
+use super::nals::NalPacking;
 use bytes::Bytes;
 use media::NalKind;
 
@@ -25,9 +26,9 @@ pub type H264Payloader = NalPayloader<H264Packing>;
 pub struct H264Packing;
 
 /// Gathers H.264's packets into access units.
-pub type H264Depayloader = NalDepayloader<H264Packing>;
+pub type H264Depayloader = Depayloader<H264Packing>;
 
-impl NalPacking for H264Packing {
+impl Packing for H264Packing {
     fn take(gathered: &mut Gathered, payload: &Bytes) -> Option<()> {
         let header = *payload.first()?;
         if header & FORBIDDEN != 0 {
@@ -52,7 +53,9 @@ impl NalPacking for H264Packing {
     fn begins(nal: &[u8]) -> bool {
         matches!(NalKind::of(nal), NalKind::Delimiter | NalKind::Sps)
     }
+}
 
+impl NalPacking for H264Packing {
     fn is_nal(first: u8) -> bool {
         (1..STAP_A).contains(&(first & TYPE))
     }
@@ -82,7 +85,7 @@ impl NalCutting for H264Packing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nals::Depayloaded;
+    use super::super::gather::Depayloaded;
     use super::*;
     use proptest::prelude::*;
 
@@ -91,7 +94,7 @@ mod tests {
     }
 
     fn unit(timestamp: u32, nals: &[&'static [u8]]) -> Depayloaded {
-        Depayloaded::Unit { timestamp, nals: nals.iter().map(|n| Bytes::from_static(n)).collect() }
+        Depayloaded::Unit { timestamp, parts: nals.iter().map(|n| Bytes::from_static(n)).collect() }
     }
 
     #[test]
@@ -187,11 +190,11 @@ mod tests {
             got.extend(drain(&mut d));
             let mut whole = 0;
             for g in got {
-                if let Depayloaded::Unit { timestamp, nals } = g
+                if let Depayloaded::Unit { timestamp, parts } = g
                     && timestamp != u32::MAX
                 {
                     let sent = &units[timestamp as usize];
-                    prop_assert_eq!(nals.iter().map(|n| n.to_vec()).collect::<Vec<_>>(), sent.clone());
+                    prop_assert_eq!(parts.iter().map(|n| n.to_vec()).collect::<Vec<_>>(), sent.clone());
                     whole += 1;
                 }
             }

@@ -6,7 +6,7 @@
 use super::sdp::{Format, Presentation};
 use super::server::{Setup, Started};
 use crate::rtp::rtcp::{NtpTime, Rtcp};
-use crate::rtp::{AacPayloader, H264Payloader, H265Payloader, Header, payload_mpa, unit_nals};
+use crate::rtp::{AacPayloader, Header, payload_mpa, payload_picture};
 use bytes::Bytes;
 use media::{AccessUnit, ClockRate, CodecParams, MediaTime, MonoTime, TrackId, TrackSet};
 use std::time::Duration;
@@ -17,8 +17,11 @@ const MAX_PAYLOAD: usize = 1400;
 /// The RTP payloads of one unit, for all readers.
 pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
     match &*unit.params {
-        CodecParams::H264(_) => H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
-        CodecParams::H265(_) => H265Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
+        CodecParams::H264(_)
+        | CodecParams::H265(_)
+        | CodecParams::Vp8(_)
+        | CodecParams::Vp9(_)
+        | CodecParams::Av1(_) => payload_picture(unit, MAX_PAYLOAD),
         CodecParams::Aac(_) => AacPayloader::new(MAX_PAYLOAD).payload(&unit.payload),
         CodecParams::Opus(_) => vec![unit.payload.clone()],
         CodecParams::MpegAudio(_) => payload_mpa(&unit.payload, MAX_PAYLOAD),
@@ -27,7 +30,7 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
             cuts.map(|at| unit.payload.slice(at..unit.payload.len().min(at + MAX_PAYLOAD))).collect()
         }
         // Not in any presentation of ours.
-        CodecParams::Av1(_) | CodecParams::Vp9(_) | CodecParams::Mjpeg(_) => Vec::new(),
+        CodecParams::Mjpeg(_) => Vec::new(),
     }
 }
 
@@ -109,9 +112,7 @@ impl Egress {
 
     /// Does the path carry pictures for the session?
     pub fn has_pictures(&self) -> bool {
-        self.tracks
-            .iter()
-            .any(|track| track.source.is_some() && matches!(track.format, Format::H264(_) | Format::H265(_)))
+        self.tracks.iter().any(|track| track.source.is_some() && track.format.picture().is_some())
     }
 
     /// The first unit decides where times begin. It came in at `arrived`; now it is `now`, `wall` µs since 1970.
@@ -204,6 +205,8 @@ impl Format {
         match (self, params) {
             (Self::H264(_), CodecParams::H264(_)) | (Self::Opus(_), CodecParams::Opus(_)) => true,
             (Self::H265(_), CodecParams::H265(_)) | (Self::MpegAudio, CodecParams::MpegAudio(_)) => true,
+            (Self::Vp8, CodecParams::Vp8(_)) | (Self::Vp9 { .. }, CodecParams::Vp9(_)) => true,
+            (Self::Av1 { .. }, CodecParams::Av1(_)) => true,
             (Self::G711(described), CodecParams::G711(now)) => described == now,
             (Self::Aac(described, _), CodecParams::Aac(now)) => described.config() == now.config(),
             _ => false,

@@ -6,12 +6,12 @@
 //! At the beginning packets are held until each track has sent one and said what wall clock it stands for, so that the very first
 //! units are in step; a publisher that does not say goes by arrival after a moment, and slides into step when it does.
 
-use super::pictures::{Damaged, Pictures};
+use super::pictures::Pictures;
 use super::sdp::{Format, Media, Presentation};
 use crate::rtp::rtcp::{NtpTime, Rtcp};
 use crate::rtp::{
-    AacDepayloader, LatmDepayloader, MpaDepayloader, Packet, Reception, ReorderBuffer, SyncTimeline, TrackHandle,
-    depayload_opus,
+    AacDepayloader, Damaged, LatmDepayloader, MpaDepayloader, Packet, Reception, ReorderBuffer, SyncTimeline,
+    TrackHandle, depayload_opus,
 };
 use bytes::Bytes;
 use media::{
@@ -296,8 +296,10 @@ impl TrackIn {
             u32::try_from(samples.ticks()).unwrap_or(media::AacParams::FRAME)
         };
         let coding = match &media.format {
-            Format::H264(params) => Coding::Pictures(Box::new(Pictures::h264(params.as_ref(), wait.is_zero()))),
-            Format::H265(params) => Coding::Pictures(Box::new(Pictures::h265(params.as_ref(), wait.is_zero()))),
+            Format::H264(_) | Format::H265(_) | Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } => {
+                let (codec, params) = media.format.picture()?;
+                Coding::Pictures(Box::new(Pictures::new(codec, params.as_ref(), wait.is_zero())?))
+            }
             Format::Aac(params, layout) => Coding::Aac {
                 depayloader: AacDepayloader::new(*layout),
                 step: step(params),

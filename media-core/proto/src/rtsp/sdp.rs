@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use media::{
-    AacParams, AnnexB, ClockRate, CodecParams, G711Law, G711Params, H264Params, H265NalKind, H265Params, MediaKind,
-    NalKind, OpusParams, TrackSet,
+    AacParams, AnnexB, ClockRate, Codec, CodecParams, G711Law, G711Params, H264Params, H265NalKind, H265Params,
+    MediaKind, NalKind, OpusParams, TrackSet,
 };
 use sdp_types::{Attribute, Connection, Origin, Session, Time};
 use std::fmt::Write;
@@ -40,8 +40,24 @@ pub enum SdpError {
 pub enum Format {
     /// RFC 6184, with the parameter sets where the description has them.
     H264(Option<H264Params>),
-    /// RFC 7798, with the parameter sets where the description has them. From senders; nobody is sent it yet.
+    /// RFC 7798, with the parameter sets where the description has them.
     H265(Option<H265Params>),
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9 {
+        /// 0 to 3.
+        profile: u8,
+    },
+    /// RTP Payload Format For AV1 1.0; the numbers are those of the sequence header.
+    Av1 {
+        /// 0 to 2.
+        profile: u8,
+        /// Of the first operating point.
+        level: u8,
+        /// The high one?
+        high_tier: bool,
+    },
     /// RFC 3640.
     Aac(AacParams, AacLayout),
     /// RFC 6416.
@@ -89,15 +105,23 @@ impl Presentation {
                 CodecParams::G711(params) => Format::G711(*params),
                 CodecParams::MpegAudio(_) => Format::MpegAudio,
                 CodecParams::H265(params) => Format::H265(Some(params.clone())),
-                CodecParams::Av1(_) | CodecParams::Vp9(_) | CodecParams::Mjpeg(_) => return None,
+                CodecParams::Vp8(_) => Format::Vp8,
+                CodecParams::Vp9(params) => Format::Vp9 { profile: params.profile() },
+                CodecParams::Av1(params) => {
+                    let (profile, level, high_tier) = params.profile_level_tier();
+                    Format::Av1 { profile, level, high_tier }
+                }
+                CodecParams::Mjpeg(_) => return None,
             };
             // A publisher's own clock may be anything (FLV: 1 kHz); RTP's is the codec's.
             let clock = match &format {
-                Format::H264(_) | Format::H265(_) | Format::MpegAudio => ClockRate::VIDEO,
+                Format::H264(_) | Format::H265(_) | Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } => {
+                    ClockRate::VIDEO
+                }
+                Format::MpegAudio | Format::Other(_) => ClockRate::VIDEO,
                 Format::Aac(params, _) | Format::Latm(params) => params.rate(),
                 Format::Opus(_) => ClockRate::AUDIO_48K,
                 Format::G711(params) => params.rate,
-                Format::Other(_) => return None,
             };
             Some((track.kind(), format, clock))
         });
@@ -155,6 +179,20 @@ impl Presentation {
     }
 }
 
+impl Format {
+    /// The codec of a picture, with its parameters where the description has them; `None` for sound and what is not carried.
+    pub(super) fn picture(&self) -> Option<(Codec, Option<CodecParams>)> {
+        match self {
+            Self::H264(params) => Some((Codec::H264, params.clone().map(CodecParams::H264))),
+            Self::H265(params) => Some((Codec::H265, params.clone().map(CodecParams::H265))),
+            Self::Vp8 => Some((Codec::Vp8, None)),
+            Self::Vp9 { .. } => Some((Codec::Vp9, None)),
+            Self::Av1 { .. } => Some((Codec::Av1, None)),
+            Self::Aac(..) | Self::Latm(_) | Self::Opus(_) | Self::G711(_) | Self::MpegAudio | Self::Other(_) => None,
+        }
+    }
+}
+
 impl Media {
     fn section(&self) -> sdp_types::Media {
         let kind = match self.kind {
@@ -169,6 +207,12 @@ impl Media {
             }
             Format::H265(params) => {
                 (format!("H265/{clock}"), params.as_ref().map_or_else(String::new, h265_parameters))
+            }
+            Format::Vp8 => (format!("VP8/{clock}"), String::new()),
+            Format::Vp9 { profile } => (format!("VP9/{clock}"), format!("profile-id={profile}")),
+            Format::Av1 { profile, level, high_tier } => {
+                let tier = u8::from(*high_tier);
+                (format!("AV1/{clock}"), format!("profile={profile};level-idx={level};tier={tier}"))
             }
             Format::Aac(params, layout) => {
                 (format!("mpeg4-generic/{clock}/{}", params.channels()), aac_parameters(params, *layout))
@@ -229,6 +273,14 @@ impl Media {
         let format = match (kind, name.as_str()) {
             (Some(MediaKind::Video), "H264") => h264(&parameters),
             (Some(MediaKind::Video), "H265") => h265(&parameters),
+            (Some(MediaKind::Video), "VP8") => Format::Vp8,
+            (Some(MediaKind::Video), "VP9") => Format::Vp9 { profile: parameters.number("profile-id").unwrap_or(0) },
+            (Some(MediaKind::Video), "AV1") => Format::Av1 {
+                profile: parameters.number("profile").unwrap_or(0),
+                // What is meant where nothing is said (§7.2.1): level 3.1.
+                level: parameters.number("level-idx").unwrap_or(5),
+                high_tier: parameters.number("tier") == Some(1),
+            },
             (Some(MediaKind::Audio), "MPEG4-GENERIC") => aac(&parameters, clock, channels),
             (Some(MediaKind::Audio), "MP4A-LATM") => latm(&parameters),
             (Some(MediaKind::Audio), "OPUS") => opus(&parameters, channels),
@@ -403,7 +455,7 @@ fn opus(parameters: &Parameters, channels: u8) -> Format {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{Track, TrackId};
+    use media::{Track, TrackId, Vp8Params, Vp9Params};
     use std::sync::Arc;
 
     /// 320×240 constrained baseline, as x264 writes it, with a picture parameter set.
@@ -437,7 +489,9 @@ mod tests {
         let h264 = CodecParams::H264(h264_params());
         let aac = CodecParams::Aac(AacParams::lc(16_000, 1).unwrap());
         let opus = CodecParams::Opus(OpusParams::WEBRTC);
-        let tracks: TrackSet = [h264, aac, opus]
+        let vp8 = CodecParams::Vp8(Vp8Params::new(320, 240));
+        let vp9 = CodecParams::Vp9(Vp9Params::from_vpcc(&[1, 20, 0x82, 2, 2, 2, 0, 0], 320, 240).unwrap());
+        let tracks: TrackSet = [h264, aac, opus, vp8, vp9]
             .into_iter()
             .zip(0..)
             .map(|(params, id)| Track { id: TrackId(id), clock: ClockRate::MILLI, params: Arc::new(params) })
@@ -445,7 +499,10 @@ mod tests {
         let made = Presentation::of(&tracks);
         let text = String::from_utf8(made.to_sdp()).unwrap();
         assert_eq!(Presentation::parse(text.as_bytes()), Ok(made.clone()), "{text}");
-        assert_eq!(made.media.iter().map(|m| m.clock.hz()).collect::<Vec<_>>(), [90_000, 16_000, 48_000]);
+        assert_eq!(
+            made.media.iter().map(|m| m.clock.hz()).collect::<Vec<_>>(),
+            [90_000, 16_000, 48_000, 90_000, 90_000]
+        );
         assert!(text.contains("a=rtpmap:97 mpeg4-generic/16000/1\r\n"), "{text}");
         assert!(text.contains("a=rtpmap:98 opus/48000/2\r\na=fmtp:98 sprop-stereo=1\r\n"), "{text}");
     }
@@ -458,6 +515,9 @@ mod tests {
             let name = match &got.media[0].format {
                 Format::H264(params) => format!("h264 {}", params.is_some()),
                 Format::H265(params) => format!("h265 {}", params.is_some()),
+                Format::Vp8 => "vp8".into(),
+                Format::Vp9 { profile } => format!("vp9 {profile}"),
+                Format::Av1 { profile, level, high_tier } => format!("av1 {profile} {level} {high_tier}"),
                 Format::Aac(params, layout) => {
                     format!("aac {} {} {}", params.rate().hz(), params.channels(), layout.size)
                 }
@@ -491,6 +551,10 @@ mod tests {
         check("m=audio 0 RTP/AVP 14\n", "mpa");
         check("m=audio 0 RTP/AVP 9\n", "G722");
         check("m=video 0 RTP/AVP 96\na=rtpmap:96 H265/90000\n", "h265 false");
+        check("m=video 0 RTP/AVP 96\na=rtpmap:96 VP8/90000\n", "vp8");
+        check("m=video 0 RTP/AVP 96\na=rtpmap:96 VP9/90000\na=fmtp:96 profile-id=2\n", "vp9 2");
+        check("m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\n", "av1 0 5 false");
+        check("m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\na=fmtp:96 profile=1;level-idx=9;tier=1\n", "av1 1 9 true");
         check("m=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n", "VND.ONVIF.METADATA");
         check("m=video 0 RTP/AVP x\n", "UNKNOWN");
     }

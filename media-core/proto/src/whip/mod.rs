@@ -16,7 +16,7 @@ pub use etag::{EntityTag, IfMatch};
 pub use link::{IceServer, LinkError, format_links, parse_links};
 pub use resource::{Endpoint, Resource, relative_location, resolve_location};
 pub use sdp::{
-    Direction, MediaSection, OfferError, OfferedCodec, Profile, SdpError, SessionText, Taken, take_offer,
+    Direction, MediaSection, OfferError, OfferedCodec, Profile, SdpError, SessionText, Taken, TakenPicture, take_offer,
     take_read_offer,
 };
 pub use sdpfrag::{FragmentMedia, SdpFragment, SdpFragmentError};

@@ -1,8 +1,10 @@
-//! What an offer contains and which codecs are taken from it: H.264 wherever it stands in the list, Opus for sound.
+//! What an offer contains and which codecs are taken from it: of a publisher H.264 wherever it stands in the list, of a reader what
+//! the path carries; Opus for sound.
 //!
 //! Belongs here: the lines of RFC 8866 and RFC 8829 that this decision needs, read leniently. Not here: the answer as a whole
 //! (the WebRTC stack writes it).
 
+use media::{Codec, CodecParams, MediaKind, TrackSet};
 use thiserror::Error;
 
 /// Why a text is no session description.
@@ -31,9 +33,9 @@ pub enum OfferError {
     /// More than one section of a kind.
     #[error("the offer has more than one {0} section")]
     Several(&'static str),
-    /// Video without H.264, or only in modes that are not carried.
-    #[error("the offer has video, but no H.264 with packetization-mode 1")]
-    NoH264,
+    /// Video, but only in codecs or modes that are not carried.
+    #[error("the offer has video, but neither H.264 with packetization-mode 1 nor H.265, VP8, VP9 or AV1")]
+    NoPicture,
     /// Audio without Opus.
     #[error("the offer has audio, but no Opus")]
     NoOpus,
@@ -271,16 +273,26 @@ impl Profile {
 /// What is taken from an offer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Taken {
-    /// H.264, by its payload type and parameters in the offer; `None`: no video.
-    pub video: Option<OfferedCodec>,
-    /// The payload type under which that H.264 is sent again (RFC 4588), where it is offered.
+    /// The codecs of the picture, the best first; empty: no video. Of a publisher there is one.
+    pub video: Vec<TakenPicture>,
+    /// The payload type under which the one picture is sent again (RFC 4588), where it is offered. None of several: what is sent again
+    /// then goes under its own, because such a type stands for one codec.
     pub retransmission: Option<u8>,
     /// Opus; `None`: no sound.
     pub audio: Option<OfferedCodec>,
 }
 
+/// A codec of the picture, by its payload type and parameters in the offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenPicture {
+    /// Which.
+    pub codec: Codec,
+    /// As it was offered.
+    pub format: OfferedCodec,
+}
+
 /// Chooses the codecs of an offer: H.264 in packetization mode 1, constrained baseline before others and the offer's order among
-/// equals, whatever stands before it; Opus at 48 kHz.
+/// equals, whatever stands before it, because everybody plays it; else the first picture that is carried. Opus at 48 kHz.
 ///
 /// # Errors
 /// [`OfferError`]; then nothing of the offer is taken, because a publisher whose sound or picture is silently dropped never
@@ -301,20 +313,21 @@ pub fn take_offer(session: &SessionText) -> Result<Taken, OfferError> {
     for needed in ["ice-ufrag", "ice-pwd", "fingerprint"] {
         session.attribute(needed).ok_or(OfferError::NoTransport(needed))?;
     }
-    let section = video;
-    let video = section.map(|section| h264(section).ok_or(OfferError::NoH264)).transpose()?;
-    let retransmission = section.zip(video.as_ref()).and_then(|(section, codec)| retransmission(section, codec));
+    let picture = |section| pictures(section).into_iter().next().ok_or(OfferError::NoPicture);
+    let picture = video.map(picture).transpose()?;
+    let retransmission =
+        video.zip(picture.as_ref()).and_then(|(section, taken)| retransmission(section, &taken.format));
     let audio = audio.map(|section| opus(section).ok_or(OfferError::NoOpus)).transpose()?;
-    Ok(Taken { video, retransmission, audio })
+    Ok(Taken { video: picture.into_iter().collect(), retransmission, audio })
 }
 
 /// Chooses what a reader's offer is answered with. A kind that the reader offers in no codec carried here is left out, and the
-/// rest plays. `profile` is that of the stream, where it is known: the format that names it is preferred, and the best one after
-/// that, because decoders take more than they name.
+/// rest plays. `tracks` are those of the path, where they are known: its picture's codec is taken where the offer has it, of H.264 the
+/// format that names its profile, or the best one, because decoders take more than they name. Otherwise all are taken, H.264 first.
 ///
 /// # Errors
 /// [`OfferError`] where nothing at all could be played.
-pub fn take_read_offer(session: &SessionText, profile: Option<Profile>) -> Result<Taken, OfferError> {
+pub fn take_read_offer(session: &SessionText, tracks: Option<&TrackSet>) -> Result<Taken, OfferError> {
     let wanted = |kind: &'static str| session.media.iter().find(|m| m.kind == kind && m.wanted() && m.receives());
     let (video, audio) = (wanted("video"), wanted("audio"));
     if video.is_none() && audio.is_none() {
@@ -323,29 +336,77 @@ pub fn take_read_offer(session: &SessionText, profile: Option<Profile>) -> Resul
     for needed in ["ice-ufrag", "ice-pwd", "fingerprint"] {
         session.attribute(needed).ok_or(OfferError::NoTransport(needed))?;
     }
-    let codec = video.and_then(|section| {
-        let exact = formats(section).find(|(offered, _)| Some(*offered) == profile);
-        exact.or_else(|| formats(section).min_by_key(|(offered, _)| *offered)).map(|(_, c)| c.clone())
-    });
-    let retransmission = video.zip(codec.as_ref()).and_then(|(section, codec)| retransmission(section, codec));
+    let carried = tracks.and_then(|tracks| tracks.first(MediaKind::Video)).map(|track| &*track.params);
+    let exact = video.zip(carried).and_then(|(section, params)| fitting(section, params));
+    let pictures = match (exact, video) {
+        (Some(picture), _) => vec![picture],
+        (None, section) => section.map(pictures).unwrap_or_default(),
+    };
+    let retransmission = match (video, pictures.as_slice()) {
+        (Some(section), [picture]) => retransmission(section, &picture.format),
+        _ => None,
+    };
     let sound = audio.and_then(opus);
-    match (&codec, &sound) {
-        (None, None) if video.is_some() => Err(OfferError::NoH264),
-        (None, None) => Err(OfferError::NoOpus),
-        _ => Ok(Taken { video: codec, retransmission, audio: sound }),
+    match (pictures.is_empty(), &sound) {
+        (true, None) if video.is_some() => Err(OfferError::NoPicture),
+        (true, None) => Err(OfferError::NoOpus),
+        _ => Ok(Taken { video: pictures, retransmission, audio: sound }),
     }
 }
 
-fn h264(section: &MediaSection) -> Option<OfferedCodec> {
-    formats(section).min_by_key(|(profile, _)| *profile).map(|(_, c)| c.clone())
+/// The codec of a format that can be carried.
+fn carried(format: &OfferedCodec) -> Option<Codec> {
+    let is = |name: &str| format.name.eq_ignore_ascii_case(name) && format.clock == 90_000;
+    let h264 = || format.parameter("packetization-mode") == Some("1") && h264_profile(format).is_some();
+    // Several streams for one picture (RFC 7798 §7.1) are nobody's here.
+    let h265 = || format.parameter("tx-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("SRST"));
+    match () {
+        () if is("H264") && h264() => Some(Codec::H264),
+        () if is("H265") && h265() => Some(Codec::H265),
+        () if is("VP8") => Some(Codec::Vp8),
+        () if is("VP9") => Some(Codec::Vp9),
+        () if is("AV1") => Some(Codec::Av1),
+        () => None,
+    }
 }
 
-/// The H.264 formats of a section that can be carried.
-fn formats(section: &MediaSection) -> impl Iterator<Item = (Profile, &OfferedCodec)> {
-    let usable = |c: &&OfferedCodec| {
-        c.name.eq_ignore_ascii_case("H264") && c.clock == 90_000 && c.parameter("packetization-mode") == Some("1")
+fn h264_profile(format: &OfferedCodec) -> Option<Profile> {
+    Profile::parse(format.parameter("profile-level-id"))
+}
+
+/// What of a section can be carried, each codec once: H.264 in its best profile first, the others in the offer's order.
+fn pictures(section: &MediaSection) -> Vec<TakenPicture> {
+    let formats = section.codecs.iter().filter_map(|format| Some((carried(format)?, format)));
+    let h264 =
+        formats.clone().filter(|(codec, _)| *codec == Codec::H264).min_by_key(|(_, format)| h264_profile(format));
+    let mut pictures: Vec<TakenPicture> = Vec::new();
+    for (codec, format) in h264.into_iter().chain(formats) {
+        if pictures.iter().all(|taken| taken.codec != codec) {
+            pictures.push(TakenPicture { codec, format: format.clone() });
+        }
+    }
+    pictures
+}
+
+/// The format of a section that decodes a picture with these parameters.
+fn fitting(section: &MediaSection, params: &CodecParams) -> Option<TakenPicture> {
+    let codec = params.codec();
+    let mut formats = section.codecs.iter().filter(|format| carried(format) == Some(codec));
+    // What is meant where nothing is said: RFC 9628 §7, the AV1 format §7.2.1.
+    let profile = |format: &OfferedCodec, name| format.parameter(name).map_or(Some(0), |text| text.parse::<u8>().ok());
+    let format = match params {
+        CodecParams::H264(params) => {
+            let own = Profile::of(params.profile_bytes());
+            let exact = formats.clone().find(|format| h264_profile(format) == own);
+            exact.or_else(|| formats.min_by_key(|format| h264_profile(format)))
+        }
+        CodecParams::Vp9(params) => formats.find(|format| profile(format, "profile-id") == Some(params.profile())),
+        CodecParams::Av1(params) => {
+            formats.find(|format| profile(format, "profile") == Some(params.profile_level_tier().0))
+        }
+        _ => formats.next(),
     };
-    section.codecs.iter().filter(usable).filter_map(|c| Some((Profile::parse(c.parameter("profile-level-id"))?, c)))
+    format.map(|format| TakenPicture { codec, format: format.clone() })
 }
 
 fn retransmission(section: &MediaSection, of: &OfferedCodec) -> Option<u8> {
@@ -362,6 +423,9 @@ fn opus(section: &MediaSection) -> Option<OfferedCodec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use media::{ClockRate, H264Params, Track, TrackId, Vp8Params, Vp9Params};
+    use std::sync::Arc;
 
     const TRANSPORT: &str = "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 00\r\n";
     const VIDEO: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 106\r\na=mid:0\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\n\
@@ -373,7 +437,7 @@ mod tests {
     fn take(parts: &[&str]) -> Result<(Option<u8>, Option<u8>), OfferError> {
         let text = format!("v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\n{}", parts.concat());
         let taken = take_offer(&SessionText::parse(&text).unwrap())?;
-        Ok((taken.video.map(|c| c.payload_type), taken.audio.map(|c| c.payload_type)))
+        Ok((taken.video.first().map(|c| c.format.payload_type), taken.audio.map(|c| c.payload_type)))
     }
 
     #[test]
@@ -384,26 +448,63 @@ mod tests {
         check(&[TRANSPORT], Err(OfferError::Empty));
         check(&[TRANSPORT, VIDEO, VIDEO], Err(OfferError::Several("video")));
         check(&[VIDEO, AUDIO], Err(OfferError::NoTransport("ice-ufrag")));
-        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n"], Err(OfferError::NoH264));
+        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n"], Ok((Some(96), None)));
+        let others =
+            "m=video 9 X 96 97 98\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 AV1/90000\r\na=rtpmap:98 VP8/90000\r\n";
+        check(&[TRANSPORT, others], Ok((Some(97), None)));
+        let layers = "m=video 9 X 96\r\na=rtpmap:96 H265/90000\r\na=fmtp:96 tx-mode=MRST\r\n";
+        check(&[TRANSPORT, layers], Err(OfferError::NoPicture));
         check(&[TRANSPORT, "m=audio 9 X 0\r\n"], Err(OfferError::NoOpus));
         check(&[TRANSPORT, &VIDEO.replace("video 9", "video 0"), AUDIO], Ok((None, Some(111))));
         check(&[TRANSPORT, &AUDIO.replace("audio 9", "audio 0"), "a=bundle-only\r\n"], Ok((None, Some(111))));
     }
 
+    /// A path's tracks: a picture that is coded so.
+    fn carrying(params: CodecParams) -> TrackSet {
+        [Track { id: TrackId(0), clock: ClockRate::VIDEO, params: Arc::new(params) }].into_iter().collect()
+    }
+
+    fn h264(profile: &[u8; 3]) -> TrackSet {
+        // 320×240 as x264 writes it, but for the profile.
+        let rest =
+            [0xDA, 0x05, 0x07, 0xE8, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x0C, 0x03, 0xC5, 0x0A, 0xA8];
+        let sps = [&[0x67], &profile[..], &rest].concat();
+        carrying(CodecParams::H264(
+            H264Params::new(sps.into(), vec![Bytes::from_static(&[0x68, 0xCE, 0x0F, 0xC8])]).unwrap(),
+        ))
+    }
+
     #[test]
     fn readers() {
-        let read = |parts: &[&str], profile| {
+        let read = |parts: &[&str], tracks: Option<&TrackSet>| {
             let text = format!("v=0\r\n{}", parts.concat().replace("sendonly", "recvonly"));
-            let taken = take_read_offer(&SessionText::parse(&text).unwrap(), profile)?;
-            Ok((taken.video.map(|c| c.payload_type), taken.audio.map(|c| c.payload_type)))
+            let taken = take_read_offer(&SessionText::parse(&text).unwrap(), tracks)?;
+            let pictures: Vec<_> = taken.video.iter().map(|c| c.format.payload_type).collect();
+            Ok((pictures, taken.audio.map(|c| c.payload_type)))
         };
-        let check = |parts: &[&str], profile, want| assert_eq!(read(parts, profile), want, "{parts:?} {profile:?}");
-        check(&[TRANSPORT, VIDEO, AUDIO], None, Ok((Some(106), Some(111))));
-        check(&[TRANSPORT, VIDEO, AUDIO], Some(Profile::Baseline), Ok((Some(102), Some(111))));
-        check(&[TRANSPORT, VIDEO, AUDIO], Some(Profile::High), Ok((Some(106), Some(111))));
-        // A browser without H.264 still hears.
-        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n", AUDIO], None, Ok((None, Some(111))));
-        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP8/90000\r\n"], None, Err(OfferError::NoH264));
+        let check = |parts: &[&str], tracks: Option<TrackSet>, want: Result<(&[u8], Option<u8>), OfferError>| {
+            let got = read(parts, tracks.as_ref());
+            assert_eq!(got, want.map(|(pictures, sound)| (pictures.to_vec(), sound)), "{parts:?} {tracks:?}");
+        };
+        check(&[TRANSPORT, VIDEO, AUDIO], None, Ok((&[106, 96], Some(111))));
+        check(&[TRANSPORT, VIDEO, AUDIO], Some(h264(&[0x42, 0, 0x0C])), Ok((&[102], Some(111))));
+        check(&[TRANSPORT, VIDEO, AUDIO], Some(h264(&[0x4D, 0, 0x0C])), Ok((&[106], Some(111))));
+        let vp8 = || Some(carrying(CodecParams::Vp8(Vp8Params::new(320, 240))));
+        check(&[TRANSPORT, VIDEO, AUDIO], vp8(), Ok((&[96], Some(111))));
+        let vp9 = |profile| {
+            Some(carrying(CodecParams::Vp9(
+                Vp9Params::from_vpcc(&[profile, 20, 0x82, 2, 2, 2, 0, 0], 320, 240).unwrap(),
+            )))
+        };
+        let two = "m=video 9 X 98 99\r\na=rtpmap:98 VP9/90000\r\na=rtpmap:99 VP9/90000\r\na=fmtp:99 profile-id=2\r\n";
+        check(&[TRANSPORT, two, AUDIO], vp9(0), Ok((&[98], Some(111))));
+        check(&[TRANSPORT, two, AUDIO], vp9(2), Ok((&[99], Some(111))));
+        // What is carried may change: all that is offered is taken.
+        check(&[TRANSPORT, two, AUDIO], vp8(), Ok((&[98], Some(111))));
+        check(&[TRANSPORT, VIDEO, AUDIO], vp9(0), Ok((&[106, 96], Some(111))));
+        // A browser without any of it still hears.
+        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP7/90000\r\n", AUDIO], None, Ok((&[], Some(111))));
+        check(&[TRANSPORT, "m=video 9 X 96\r\na=rtpmap:96 VP7/90000\r\n"], None, Err(OfferError::NoPicture));
         check(&[TRANSPORT, "m=audio 9 X 0\r\n"], None, Err(OfferError::NoOpus));
         check(&[TRANSPORT], None, Err(OfferError::Empty));
         let sends = format!("v=0\r\n{TRANSPORT}{VIDEO}");
@@ -414,7 +515,11 @@ mod tests {
     fn retransmissions() {
         let text = format!("v=0\r\n{TRANSPORT}{VIDEO}a=rtpmap:107 rtx/90000\r\na=fmtp:107 apt=106\r\n");
         let text = text.replace("96 97 102 106", "96 97 102 106 107");
-        assert_eq!(take_offer(&SessionText::parse(&text).unwrap()).unwrap().retransmission, Some(107));
+        let session = SessionText::parse(&text).unwrap();
+        assert_eq!(take_offer(&session).unwrap().retransmission, Some(107));
+        let session = SessionText::parse(&text.replace("sendonly", "recvonly")).unwrap();
+        assert_eq!(take_read_offer(&session, Some(&h264(&[0x42, 0xE0, 0x0C]))).unwrap().retransmission, Some(107));
+        assert_eq!(take_read_offer(&session, None).unwrap().retransmission, None, "one type stands for one codec");
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Pushing {
             To::Rtmp(url) => rtmp::push(url, trust, self.listen(Sound::Aac).await?, &attempt).await,
             To::Srt(url) => srt::push(url, self.listen(crate::srt::SOUND).await?, &attempt).await,
             To::Rtsp(url) => {
-                let Some((listener, tracks)) = self.described(Sound::Any, &attempt).await? else { return Ok(()) };
+                let Some((listener, tracks)) = self.described(rtsp::takes(), &attempt).await? else { return Ok(()) };
                 rtsp::push(url, trust, listener, &tracks, &attempt).await
             }
             To::Whip(target) => {

@@ -6,16 +6,21 @@
 use super::PushError;
 use super::keeper::Attempt;
 use super::stream::{Machine, publish};
-use crate::listen::Listener;
-use crate::rtsp::{Payloads, Reading, Sent};
+use crate::listen::{Listener, Sound, Takes};
+use crate::rtsp::{PICTURES, Payloads, Reading, Sent};
 use crate::tls::Trust;
 use hub::{Item, ReadError};
-use media::TrackSet;
+use media::{Codec, TrackSet};
 use proto::rtmp::Output;
 use proto::rtsp::{ClientEvent, ClientSession, Presentation, RtspUrl};
 
 /// Signs of life, in ticks of the connection: 25 seconds, where servers wait 60 (RFC 2326 §12.37).
 const ALIVE: u32 = 10;
+
+/// What RTSP carries: every sound, and every picture that has a payload format.
+pub(super) fn takes() -> Takes {
+    Takes { pictures: std::iter::once(Codec::H264).chain(PICTURES).collect(), ..Sound::Any.into() }
+}
 
 /// Publishes what `listener` gives of `tracks` at `url`.
 pub(super) async fn push(

@@ -7,7 +7,7 @@ use super::packets::PathPackets;
 use super::transport::{Report, Transport};
 use bytes::Bytes;
 use hub::Item;
-use media::{AccessUnit, ClockRate, MediaKind, MediaTime, MonoTime, TrackId};
+use media::{AccessUnit, ClockRate, Codec, MediaKind, MediaTime, MonoTime, TrackId};
 use proto::rtp::Header;
 use proto::rtp::rtcp::NtpTime;
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ const JUMP_MICROS: u64 = 1_000_000;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One packet that waits for its turn.
-type Waiting = (MediaKind, Header, Bytes);
+type Waiting = (Codec, Header, Bytes);
 
 /// One reader's side of a path.
 pub(crate) struct Egress {
@@ -148,7 +148,7 @@ impl Egress {
         let last = payloads.len().saturating_sub(1);
         for (i, payload) in payloads.iter().enumerate() {
             let header = line.header(timestamp, kind == MediaKind::Video && i == last);
-            self.waiting.push_back((kind, header, payload.clone()));
+            self.waiting.push_back((unit.params.codec(), header, payload.clone()));
         }
     }
 
@@ -170,8 +170,8 @@ impl Egress {
     /// Sends at most `count` packets, and sender reports where it is time.
     pub(crate) fn send<T: Transport>(&mut self, transport: &mut T, count: usize, now: Instant, mono: MonoTime) -> Sent {
         let mut sent = Sent::default();
-        for (kind, header, payload) in self.waiting.drain(..count.min(self.waiting.len())) {
-            let line = match kind {
+        for (codec, header, payload) in self.waiting.drain(..count.min(self.waiting.len())) {
+            let line = match codec.kind() {
                 MediaKind::Video => &mut self.video,
                 MediaKind::Audio => &mut self.audio,
             };
@@ -179,7 +179,7 @@ impl Egress {
             line.octets = line.octets.wrapping_add(u32::try_from(payload.len()).unwrap_or(0));
             sent.packets += 1;
             sent.bytes += payload.len() as u64;
-            transport.send(kind, header, payload, now);
+            transport.send(codec, header, payload, now);
         }
         if sent.packets > 0 {
             self.report(transport, now, mono);
@@ -216,7 +216,7 @@ pub(super) mod tests {
     ];
     const PPS: &[u8] = &[0x68, 0xCE, 0x0F, 0x2C, 0x80];
 
-    static VIDEO: LazyLock<Arc<CodecParams>> = LazyLock::new(|| {
+    pub(crate) static VIDEO: LazyLock<Arc<CodecParams>> = LazyLock::new(|| {
         Arc::new(CodecParams::H264(H264Params::new(Bytes::from_static(SPS), vec![Bytes::from_static(PPS)]).unwrap()))
     });
     static AUDIO: LazyLock<Arc<CodecParams>> = LazyLock::new(|| Arc::new(CodecParams::Opus(OpusParams::WEBRTC)));
@@ -265,7 +265,7 @@ pub(super) mod tests {
             MediaKind::Audio => (&egress.audio, 48),
         };
         let origin = line.origin;
-        let of_kind = egress.waiting.iter().filter(|(k, ..)| *k == kind);
+        let of_kind = egress.waiting.iter().filter(|(codec, ..)| codec.kind() == kind);
         let mut stamps: Vec<i64> =
             of_kind.map(|(_, h, _)| i64::from(h.timestamp.wrapping_sub(origin).cast_signed()) / hz).collect();
         stamps.dedup();
@@ -284,7 +284,7 @@ pub(super) mod tests {
         let video = stamps(&mut e, MediaKind::Video);
         assert!(video.windows(2).all(|w| w[0] <= w[1]), "{video:?}");
         assert!(video.last() == Some(&1960) && video[0] > 1800, "old ones are stamped as live: {video:?}");
-        assert_eq!(e.waiting.iter().filter(|(k, ..)| *k == MediaKind::Video).count(), 50, "every picture is sent");
+        assert_eq!(e.waiting.iter().filter(|(codec, ..)| *codec == Codec::H264).count(), 50, "every picture is sent");
         let audio = stamps(&mut e, MediaKind::Audio);
         assert!(audio.len() <= 7 && audio.last() == Some(&1960), "old sound is not: {audio:?}");
     }

@@ -9,7 +9,7 @@ use super::peer::Peer;
 use super::registry::SessionRole;
 use super::transport::{IceCredentials, Transport};
 use bytes::{Buf, Bytes, BytesMut};
-use media::{MediaKind, MonoTime};
+use media::{Codec, MediaKind, MonoTime};
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Header, Packet};
 use proto::whip::{SessionText, take_offer};
@@ -92,7 +92,7 @@ pub fn fuzz_webrtc_tcp(data: &[u8]) {
 /// length.
 pub fn fuzz_webrtc_ingest(data: &[u8]) {
     let mut data = Bytes::copy_from_slice(data);
-    let mut ingest = Ingest::new(true, true);
+    let mut ingest = Ingest::new(Some(Codec::H264), true);
     let (mut now, mut taken, mut last) = (0, 0, [i64::MIN; 2]);
     while let (Ok(flags), Ok(sequence), Ok(timestamp)) = (data.try_get_u8(), data.try_get_u16(), data.try_get_u32()) {
         let kind = if flags & 1 == 0 { MediaKind::Video } else { MediaKind::Audio };

@@ -15,10 +15,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hub::PathName;
-use media::{CodecParams, MediaKind};
 use proto::whip::{
-    Endpoint, FRAGMENT_TYPE, FragmentMedia, IfMatch, Profile, Resource, SDP_TYPE, SdpFragment, SessionText,
-    format_links, is_media_type, relative_location, take_offer, take_read_offer,
+    Endpoint, FRAGMENT_TYPE, FragmentMedia, IfMatch, Resource, SDP_TYPE, SdpFragment, SessionText, format_links,
+    is_media_type, relative_location, take_offer, take_read_offer,
 };
 
 /// Browsers' offers are below 10 kB, with all codecs and candidates.
@@ -102,7 +101,7 @@ async fn open(state: &WebRtcState, endpoint: Endpoint, path: PathName, request: 
     };
     let taken = match role {
         SessionRole::Publish => take_offer(&session),
-        SessionRole::Read => take_read_offer(&session, profile(state, &path)),
+        SessionRole::Read => take_read_offer(&session, state.0.hub.tracks(&path).as_deref()),
     };
     let taken = match taken {
         Ok(taken) => taken,
@@ -132,15 +131,6 @@ async fn open(state: &WebRtcState, endpoint: Endpoint, path: PathName, request: 
     put(headers, HeaderName::from_static("id"), &opened.id);
     links(state, headers);
     response
-}
-
-/// The profile of the path's picture, where it is known already.
-fn profile(state: &WebRtcState, path: &PathName) -> Option<Profile> {
-    let tracks = state.0.hub.tracks(path)?;
-    match &*tracks.first(MediaKind::Video)?.params {
-        CodecParams::H264(params) => Profile::of(params.profile_bytes()),
-        _ => None,
-    }
 }
 
 async fn session(state: &WebRtcState, role: SessionRole, path: PathName, secret: &str, request: Request) -> Response {

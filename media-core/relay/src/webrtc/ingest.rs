@@ -4,12 +4,12 @@
 //! asks for packets again (`peer`), the path written to (`session`).
 
 use media::{
-    AccessUnit, ClockRate, CodecParams, H264Entrance, MediaKind, MediaTime, MonoTime, OpusParams, Track, TrackId,
-    TrackSet, UnitKind,
+    AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, OpusParams, Track, TrackId, TrackSet,
+    UnitKind, VideoUnit,
 };
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{
-    Depayloaded, H264Depayloader, Packet, ReorderBuffer, ReorderStats, SyncTimeline, TrackHandle, depayload_opus,
+    Damaged, Packet, PictureDepayloader, ReorderBuffer, ReorderStats, SyncTimeline, TrackHandle, depayload_opus,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,11 +48,7 @@ pub(crate) struct Ingest {
 struct Video {
     handle: TrackHandle,
     reorder: ReorderBuffer<Arrived>,
-    depayloader: H264Depayloader,
-    entrance: H264Entrance,
-    /// Nothing is passed on before a key picture: at the beginning and after every loss, because what lacks its reference is
-    /// seen as smear by every reader.
-    needs_key: bool,
+    depayloader: PictureDepayloader,
 }
 
 struct Audio {
@@ -62,15 +58,13 @@ struct Audio {
 }
 
 impl Ingest {
-    /// For the tracks that were negotiated.
-    pub(crate) fn new(video: bool, audio: bool) -> Self {
+    /// For the tracks that were negotiated, the picture in this codec.
+    pub(crate) fn new(video: Option<Codec>, audio: bool) -> Self {
         let mut timeline = SyncTimeline::new();
-        let video = video.then(|| Video {
+        let video = video.and_then(|codec| PictureDepayloader::new(codec, false)).map(|depayloader| Video {
             handle: timeline.add(MediaKind::Video, ClockRate::VIDEO),
             reorder: ReorderBuffer::new(VIDEO_WAIT),
-            depayloader: H264Depayloader::new(),
-            entrance: H264Entrance::new(),
-            needs_key: true,
+            depayloader,
         });
         let audio = audio.then(|| Audio {
             handle: timeline.add(MediaKind::Audio, ClockRate::AUDIO_48K),
@@ -111,9 +105,14 @@ impl Ingest {
                 let (packet, arrived) = ordered.item;
                 let header = packet.header;
                 video.depayloader.push(header.timestamp, header.marker, &packet.payload, ordered.gap);
-                while let Some(unit) = video.depayloader.poll() {
-                    self.stats.damaged_units += u64::from(matches!(unit, Depayloaded::Lost { .. }));
-                    self.ready.extend(video.unit(unit, arrived, &mut self.timeline));
+                while let Some(picture) = video.depayloader.poll() {
+                    match picture {
+                        Ok((timestamp, unit)) => {
+                            let time = self.timeline.time(video.handle, timestamp, arrived);
+                            self.ready.extend(time.map(|time| shown(unit, time)));
+                        }
+                        Err(Damaged) => self.stats.damaged_units += 1,
+                    }
                 }
             }
         }
@@ -138,12 +137,12 @@ impl Ingest {
 
     /// Is a key picture needed before anything can be passed on?
     pub(crate) fn needs_key(&self) -> bool {
-        self.video.as_ref().is_some_and(|v| v.needs_key)
+        self.video.as_ref().is_some_and(|v| v.depayloader.needs_key())
     }
 
     /// The tracks as far as their parameters are known, and whether these are all that were negotiated.
     pub(crate) fn tracks(&mut self) -> (TrackSet, bool) {
-        let video = self.video.as_mut().map(|v| v.entrance.params());
+        let video = self.video.as_mut().map(|v| v.depayloader.params());
         let all = video.as_ref().is_none_or(Option::is_some);
         let video = video.flatten().map(|params| Track { id: VIDEO, clock: ClockRate::VIDEO, params });
         let audio = self.audio.as_ref().map(|a| Track {
@@ -163,35 +162,17 @@ impl Ingest {
     }
 }
 
-impl Video {
-    /// `None`: nothing that can be shown.
-    fn unit(&mut self, unit: Depayloaded, arrived: MonoTime, timeline: &mut SyncTimeline) -> Option<AccessUnit> {
-        let Depayloaded::Unit { timestamp, nals } = unit else {
-            self.needs_key = true;
-            return None;
-        };
-        let time = timeline.time(self.handle, timestamp, arrived)?;
-        let unit = match self.entrance.unit(nals.iter().map(|n| &n[..])) {
-            Ok(unit) => unit?,
-            Err(error) => {
-                tracing::debug!(%error, "picture refused");
-                self.needs_key = true;
-                return None;
-            }
-        };
-        if unit.kind == UnitKind::Key {
-            self.needs_key = false;
-        }
-        (!self.needs_key).then(|| AccessUnit {
-            track: VIDEO,
-            dts: time,
-            pts: time,
-            duration: None,
-            kind: unit.kind,
-            captured: None,
-            params: unit.params,
-            payload: unit.payload,
-        })
+/// A picture at its time; none is reordered here.
+fn shown(unit: VideoUnit, time: MediaTime) -> AccessUnit {
+    AccessUnit {
+        track: VIDEO,
+        dts: time,
+        pts: time,
+        duration: None,
+        kind: unit.kind,
+        captured: None,
+        params: unit.params,
+        payload: unit.payload,
     }
 }
 
@@ -258,7 +239,7 @@ mod tests {
 
     #[test]
     fn after_loss_pictures_wait_for_a_key() {
-        let mut s = Sender { ingest: Ingest::new(true, true), sequence: 65_530 };
+        let mut s = Sender { ingest: Ingest::new(Some(Codec::H264), true), sequence: 65_530 };
         assert!(s.ingest.needs_key());
         s.picture(0, true, &[]);
         s.picture(40, false, &[]);
@@ -278,7 +259,7 @@ mod tests {
 
     #[test]
     fn sound() {
-        let mut ingest = Ingest::new(false, true);
+        let mut ingest = Ingest::new(None, true);
         for i in 0..3_u16 {
             let header = Header { sequence: i, timestamp: u32::from(i) * 960, ..Header::default() };
             let payload = Bytes::from_static(&[0xFC, 1, 2]);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hub::PathName;
 use media::AccessUnit;
 use parking_lot::Mutex;
-use proto::rtp::{H264Payloader, unit_nals};
+use proto::rtp::payload_picture;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
@@ -44,7 +44,7 @@ impl PathPackets {
             return Arc::clone(payloads);
         }
         // Outside the lock: two readers may cut the same picture at the same moment, but none waits for another's scissors.
-        let payloads: Payloads = H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)).into();
+        let payloads: Payloads = payload_picture(unit, MAX_PAYLOAD).into();
         if !unit.payload.is_empty() {
             self.0.lock().keep(key, unit.payload.clone(), Arc::clone(&payloads));
         }

@@ -1,4 +1,4 @@
-//! The WebRTC stack in use: `rtc`, without its IO. ICE-lite, DTLS server, H.264 and Opus, either way.
+//! The WebRTC stack in use: `rtc`, without its IO. ICE-lite, DTLS server, every picture that is carried and Opus, either way.
 //!
 //! Belongs here: everything that touches `rtc`. Not here: sockets (`mux`), media (`ingest`, `egress`).
 
@@ -7,17 +7,20 @@ use super::delivery::{Delivery, is_keyframe_request};
 use super::registry::SessionRole;
 use super::transport::{Event, IceCredentials, Report, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
-use media::MediaKind;
+use media::{Codec, MediaKind};
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Header, Packet};
-use proto::whip::{OfferedCodec, SessionText, Taken};
+use proto::whip::{OfferedCodec, SessionText, Taken, TakenPicture};
 use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
-use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine};
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_HEVC, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MIME_TYPE_VP9,
+    MediaEngine,
+};
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::event::RTCPeerConnectionEvent;
 use rtc::peer_connection::message::{RTCMessage, TaggedRTCMessage};
@@ -60,14 +63,15 @@ pub(crate) struct Peer {
 }
 
 /// One track that is sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sender {
     kind: MediaKind,
     id: RTCRtpSenderId,
     ssrc: u32,
-    payload_type: u8,
+    payload_types: Vec<(Codec, u8)>,
 }
 
+/// What a publisher sends.
 #[derive(Debug, Clone, Copy)]
 struct PayloadTypes {
     video: Option<u8>,
@@ -125,7 +129,7 @@ impl Peer {
         let own = credentials(&answer)?;
         let sdp = dress_answer(&answer, taken.audio.as_ref(), addresses);
         let payload_types = PayloadTypes {
-            video: taken.video.as_ref().map(|c| c.payload_type),
+            video: taken.video.first().map(|c| c.format.payload_type),
             audio: taken.audio.as_ref().map(|c| c.payload_type),
         };
         let peer = Self {
@@ -244,8 +248,12 @@ impl Transport for Peer {
         true
     }
 
-    fn send(&mut self, kind: MediaKind, header: Header, payload: Bytes, now: Instant) {
-        let Some(&Sender { id, ssrc, payload_type, .. }) = self.senders.iter().find(|s| s.kind == kind) else { return };
+    fn send(&mut self, codec: Codec, header: Header, payload: Bytes, now: Instant) {
+        let Some(&Sender { id, ssrc, ref payload_types, .. }) = self.senders.iter().find(|s| s.kind == codec.kind())
+        else {
+            return;
+        };
+        let Some(&(_, payload_type)) = payload_types.iter().find(|(own, _)| *own == codec) else { return };
         let Some(mut sender) = self.connection.rtp_sender(id) else { return };
         let header = rtc::rtp::Header {
             version: 2,
@@ -307,10 +315,13 @@ impl Transport for Peer {
 /// One track of each kind that was taken, before the offer is applied, so that its sections find them.
 fn add_senders(connection: &mut RTCPeerConnection, taken: &Taken) -> Result<Vec<Sender>, TransportError> {
     let stream = uuid::Uuid::new_v4().to_string();
-    let video = taken.video.as_ref().map(|c| (MediaKind::Video, RtpCodecKind::Video, c.payload_type, video_codec(c)));
-    let audio = taken.audio.as_ref().map(|c| (MediaKind::Audio, RtpCodecKind::Audio, c.payload_type, audio_codec(c)));
+    let types = taken.video.iter().map(|picture| (picture.codec, picture.format.payload_type)).collect();
+    let video = taken.video.first().map(|first| (RtpCodecKind::Video, types, video_codec(first)));
+    let audio =
+        taken.audio.as_ref().map(|c| (RtpCodecKind::Audio, vec![(Codec::Opus, c.payload_type)], audio_codec(c)));
     let mut senders = Vec::new();
-    for (kind, rtc_kind, payload_type, codec) in video.into_iter().chain(audio) {
+    for (rtc_kind, payload_types, codec) in video.into_iter().chain(audio) {
+        let kind = if rtc_kind == RtpCodecKind::Video { MediaKind::Video } else { MediaKind::Audio };
         let ssrc = rand::random();
         let encoding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
@@ -328,7 +339,7 @@ fn add_senders(connection: &mut RTCPeerConnection, taken: &Taken) -> Result<Vec<
             connection.add_transceiver_from_track(track, Some(init)).map_err(TransportError::at("track"))?;
         let sender = connection.rtp_transceiver(transceiver).and_then(|t| t.sender());
         let missing = || TransportError { step: "track", detail: "no sender".into() };
-        senders.push(Sender { kind, id: sender.ok_or_else(missing)?, ssrc, payload_type });
+        senders.push(Sender { kind, id: sender.ok_or_else(missing)?, ssrc, payload_types });
     }
     Ok(senders)
 }
@@ -337,10 +348,10 @@ fn build(taken: &Taken, role: SessionRole, now: Instant) -> Result<RTCPeerConnec
     let mut engine = MediaEngine::default();
     let register =
         |engine: &mut MediaEngine, codec, kind| engine.register_codec(codec, kind).map_err(TransportError::at("codec"));
-    if let Some(offered) = &taken.video {
-        register(&mut engine, video_codec(offered), RtpCodecKind::Video)?;
+    for picture in &taken.video {
+        register(&mut engine, video_codec(picture), RtpCodecKind::Video)?;
         if let Some(payload_type) = taken.retransmission {
-            let apt = format!("apt={}", offered.payload_type);
+            let apt = format!("apt={}", picture.format.payload_type);
             register(&mut engine, codec(MIME_TYPE_RTX, 90_000, 0, apt, vec![], payload_type), RtpCodecKind::Video)?;
         }
     }
@@ -362,10 +373,18 @@ fn build(taken: &Taken, role: SessionRole, now: Instant) -> Result<RTCPeerConnec
         .map_err(TransportError::at("peer connection"))
 }
 
-fn video_codec(offered: &OfferedCodec) -> RTCRtpCodecParameters {
+fn video_codec(TakenPicture { codec: own, format }: &TakenPicture) -> RTCRtpCodecParameters {
+    let mime = match own {
+        Codec::H265 => MIME_TYPE_HEVC,
+        Codec::Vp8 => MIME_TYPE_VP8,
+        Codec::Vp9 => MIME_TYPE_VP9,
+        Codec::Av1 => MIME_TYPE_AV1,
+        // Nothing else is taken as a picture.
+        Codec::H264 | Codec::Mjpeg | Codec::Aac | Codec::Opus | Codec::G711 | Codec::MpegAudio => MIME_TYPE_H264,
+    };
     let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.into(), parameter: parameter.into() };
     let all = vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")];
-    codec(MIME_TYPE_H264, 90_000, 0, offered.parameters.clone(), all, offered.payload_type)
+    codec(mime, 90_000, 0, format.parameters.clone(), all, format.payload_type)
 }
 
 fn codec(
@@ -473,6 +492,8 @@ fn push_candidates(out: &mut String, addresses: &[SocketAddr]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media::{ClockRate, CodecParams, Track, TrackId, TrackSet};
+    use std::sync::Arc;
 
     const AUDIO: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
         a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n";
@@ -480,18 +501,20 @@ mod tests {
         a=rtpmap:120 VP8/90000\r\na=rtpmap:96 H264/90000\r\na=rtcp-fb:96 nack\r\na=rtcp-fb:96 nack pli\r\n\
         a=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n\
         a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
-    const VP8: &str = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n\
-        a=rtpmap:120 VP8/90000\r\n";
+    const VP7: &str = "m=video 9 UDP/TLS/RTP/SAVPF 120\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\n\
+        a=rtpmap:120 VP7/90000\r\n";
 
     /// What a reader is answered, its lines by section, and the tracks that are sent to it.
-    fn read_answer(video: &str) -> (Vec<Vec<String>>, Vec<MediaKind>) {
+    fn read_answer(video: &str, picture: Option<CodecParams>) -> (Vec<Vec<String>>, Vec<MediaKind>) {
         drop(rustls::crypto::ring::default_provider().install_default());
         let fingerprint = vec!["AB"; 32].join(":");
         let offer = format!(
             "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\na=ice-ufrag:abcd\r\n\
              a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n{AUDIO}{video}"
         );
-        let taken = proto::whip::take_read_offer(&SessionText::parse(&offer).unwrap(), None).unwrap();
+        let track = |params| Track { id: TrackId(0), clock: ClockRate::VIDEO, params: Arc::new(params) };
+        let tracks: Option<TrackSet> = picture.map(|params| [track(params)].into_iter().collect());
+        let taken = proto::whip::take_read_offer(&SessionText::parse(&offer).unwrap(), tracks.as_ref()).unwrap();
         let addresses = ["192.0.2.1:8189".parse().unwrap()];
         let (peer, sdp, _) = Peer::answer(&offer, &taken, SessionRole::Read, &addresses, Instant::now()).unwrap();
         let mut sections: Vec<Vec<String>> = vec![vec![]];
@@ -506,7 +529,8 @@ mod tests {
 
     #[test]
     fn a_reader_is_answered_in_its_own_payload_types() {
-        let (sections, senders) = read_answer(H264);
+        let h264 = (**crate::webrtc::egress::tests::VIDEO).clone();
+        let (sections, senders) = read_answer(H264, Some(h264));
         assert_eq!(senders, [MediaKind::Video, MediaKind::Audio]);
         let has = |section: usize, line: &str| sections[section].iter().any(|l| l.starts_with(line));
         assert!(has(1, "m=audio 9 UDP/TLS/RTP/SAVPF 111") && has(1, "a=sendonly"), "{sections:#?}");
@@ -519,8 +543,17 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_without_h264_is_answered_with_sound() {
-        let (sections, senders) = read_answer(VP8);
+    fn a_reader_that_comes_first_is_answered_in_every_codec() {
+        let (sections, senders) = read_answer(H264, None);
+        assert_eq!(senders, [MediaKind::Video, MediaKind::Audio]);
+        let has = |line: &str| sections[2].iter().any(|l| l.starts_with(line));
+        assert!(has("m=video 9 UDP/TLS/RTP/SAVPF 120 96"), "{sections:#?}");
+        assert!(!has("a=ssrc-group:FID") && has("a=rtcp-fb:96 nack"), "{sections:#?}");
+    }
+
+    #[test]
+    fn a_reader_without_any_picture_is_answered_with_sound() {
+        let (sections, senders) = read_answer(VP7, None);
         assert_eq!(senders, [MediaKind::Audio]);
         assert!(sections[1].contains(&"a=sendonly".into()), "{sections:#?}");
         assert!(

@@ -21,7 +21,6 @@ use crate::listen::{Listening, Sound, Takes};
 use crate::udp;
 use futures_util::FutureExt;
 use hub::{Hub, PathName, PublisherInfo};
-use media::Codec;
 use parking_lot::Mutex;
 use proto::whip::{EntityTag, IceServer, Taken};
 use std::io;
@@ -275,11 +274,12 @@ impl WebRtcState {
             stop: inner.stop.clone(),
         };
         let path = asker.path;
-        let (video, audio) = (taken.video.is_some(), taken.audio.is_some());
+        let (pictures, audio): (Vec<_>, _) = (taken.video.iter().map(|p| p.codec).collect(), taken.audio.is_some());
         match asker.role {
             SessionRole::Publish => {
                 let info = PublisherInfo { kind: "webRTCSession", id: id.clone(), answers_keyframes: true };
-                let arrival = Arrival::new(Ingest::new(video, audio), inner.hub.clone(), path.clone(), info);
+                let arrival =
+                    Arrival::new(Ingest::new(pictures.first().copied(), audio), inner.hub.clone(), path.clone(), info);
                 let session = Session { link, arrival, clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);
             }
@@ -287,11 +287,8 @@ impl WebRtcState {
                 let packets = inner.packets.path(&path);
                 let egress = Egress::new(packets, inner.clock.now());
                 // WebRTC shows pictures as they come.
-                let takes = Takes {
-                    sound: if audio { Sound::Opus } else { Sound::Nothing },
-                    pictures: video.then_some(Codec::H264).into_iter().collect(),
-                    reordered: false,
-                };
+                let takes =
+                    Takes { sound: if audio { Sound::Opus } else { Sound::Nothing }, pictures, reordered: false };
                 let listening = inner.listening.clone();
                 let session = Reading { link, egress, listening, takes, path: path.clone(), clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);

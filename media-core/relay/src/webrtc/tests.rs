@@ -370,7 +370,7 @@ async fn http() {
     check(Method::POST, "/cam/whip", &[sdp, auth], "nonsense", 400).await;
     check(Method::POST, "/cam/../whip", &[sdp, auth], OFFER, 400).await;
     check(Method::POST, "/closed/whip", &[sdp, auth], OFFER, 404).await;
-    check(Method::POST, "/cam/whip", &[sdp, auth], &OFFER.replace("H264", "VP9"), 406).await;
+    check(Method::POST, "/cam/whip", &[sdp, auth], &OFFER.replace("H264", "VP7").replace("VP8", "VP7"), 406).await;
     check(Method::POST, "/cam/whip", &[sdp, auth], &"x".repeat(300 << 10), 413).await;
     check(Method::GET, "/cam/whip", &[], "", 405).await;
     check(Method::OPTIONS, "/cam/whip", &[("origin", "http://a")], "", 204).await;

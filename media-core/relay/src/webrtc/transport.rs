@@ -3,7 +3,7 @@
 //! Belongs here: the trait and its events. Not here: the stack in use (`peer`), sockets (`mux`).
 
 use bytes::{Bytes, BytesMut};
-use media::MediaKind;
+use media::{Codec, MediaKind};
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{Header, Packet};
 use std::net::SocketAddr;
@@ -84,9 +84,9 @@ pub(crate) trait Transport: Send {
     /// Asks the peer's encoder for a key frame (PLI); `false` while nothing of its picture has arrived, so that there is nobody to
     /// ask yet.
     fn request_keyframe(&mut self, now: Instant) -> bool;
-    /// Sends one packet of a track that is sent; payload type and source are the stack's to fill in. Nothing happens for a track
+    /// Sends one packet of a track that is sent; payload type and source are the stack's to fill in. Nothing happens for a codec
     /// that was not negotiated.
-    fn send(&mut self, kind: MediaKind, header: Header, payload: Bytes, now: Instant);
+    fn send(&mut self, codec: Codec, header: Header, payload: Bytes, now: Instant);
     /// Sends a sender report: `timestamp` of this track is the wall clock's `ntp`.
     fn report(&mut self, kind: MediaKind, report: Report, now: Instant);
     /// The peer restarts ICE with these credentials; answers ours.

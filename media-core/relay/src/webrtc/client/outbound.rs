@@ -6,8 +6,8 @@ use super::connection::Connection;
 use super::{Offered, WhipError};
 use bytes::Bytes;
 use media::{AccessUnit, ClockRate, Codec, MediaKind, MediaTime};
+use proto::rtp::payload_picture;
 use proto::rtp::rtcp::NtpTime;
-use proto::rtp::{H264Payloader, unit_nals};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use std::sync::Arc;
@@ -157,7 +157,7 @@ impl Outbound {
             None => *self.anchor.insert((now, micros)),
         };
         let payloads = match kind {
-            MediaKind::Video => H264Payloader::new(MAX_PAYLOAD).payload(unit_nals(unit)),
+            MediaKind::Video => payload_picture(unit, MAX_PAYLOAD),
             MediaKind::Audio => vec![unit.payload.clone()],
         };
         let timestamp = track.timestamp(unit.pts);

@@ -152,7 +152,7 @@ impl Pull {
             return Err(WhepError::NoSound);
         }
         let info = PublisherInfo { kind: "webRTCSource", id: self.target.to_string(), answers_keyframes: true };
-        let ingest = Ingest::new(taken.video.is_some(), taken.audio.is_some());
+        let ingest = Ingest::new(taken.video.first().map(|picture| picture.codec), taken.audio.is_some());
         let mut arrival = Arrival::new(ingest, self.hub.clone(), self.path.clone(), info);
         let mut life = Life { begun: Instant::now(), first: None, heard: None, sounds: false, video: None };
         arrival.connected(life.begun);

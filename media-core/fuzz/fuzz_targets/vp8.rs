@@ -1,0 +1,3 @@
+//! Shim for `media::fuzz::fuzz_vp8`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| media::fuzz::fuzz_vp8(data));

@@ -340,6 +340,27 @@ fn rtsp_with_h265() -> Result<()> {
     relay.stop()
 }
 
+/// GStreamer's camera codes it; RTSP shows it as it is, RTMP as H.264.
+#[test]
+fn rtsp_with_mjpeg() -> Result<()> {
+    let dir = output_dir("source_rtsp_with_mjpeg")?;
+    let picture = "avdec_h264 ! videoconvert ! jpegenc ! rtpjpegpay name=pay0 pt=26";
+    let camera = Camera::start(&dir, picture, AAC, &[])?;
+    let relay = relay(&dir, &format!("{{cam: {{source: \"{}\"}}}}", camera.url("")))?;
+    assert_eq!(relay.path_ready("cam")?["tracks"][0], "M-JPEG");
+    let (own, flv) = (dir.join("own.mkv"), dir.join("rtmp.flv"));
+    let mut readers = [
+        pull_rtsp("own", &dir, &relay.rtsp("cam")?, "tcp", 6.0, &own)?,
+        pull("rtmp", &dir, &relay.rtmp("cam")?, 6.0, &flv)?,
+    ];
+    for reader in &mut readers {
+        reader.succeed(Duration::from_secs(40))?;
+    }
+    judge(&own, ("mjpeg", "aac"), comes_into_step)?;
+    judge(&flv, ("h264", "aac"), comes_into_step)?;
+    relay.stop()
+}
+
 /// A port that nobody has by UDP.
 fn free_udp_port() -> Result<u16> {
     Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())

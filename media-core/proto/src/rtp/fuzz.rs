@@ -3,13 +3,13 @@
 use super::rtcp::{NtpTime, Rtcp};
 use super::{
     AacDepayloader, AacLayout, Av1Depayloader, Depayloaded, Depayloader, H264Depayloader, H264Payloader,
-    H265Depayloader, LatmDepayloader, MpaDepayloader, Packet, Packing, ReorderBuffer, SyncTimeline, Vp8Depayloader,
-    Vp9Depayloader, depayload_opus, latm_config, payload_picture,
+    H265Depayloader, JpegDepayloader, LatmDepayloader, MpaDepayloader, Packet, Packing, ReorderBuffer, SyncTimeline,
+    Vp8Depayloader, Vp9Depayloader, depayload_opus, latm_config, payload_picture,
 };
 use bytes::{Buf, Bytes};
 use media::{
-    AccessUnit, Av1Entrance, ClockRate, H264Entrance, H265Entrance, MediaKind, MediaTime, MonoTime, TrackId, VideoUnit,
-    Vp8Entrance, Vp9Entrance,
+    AccessUnit, Av1Entrance, ClockRate, H264Entrance, H265Entrance, MediaKind, MediaTime, MjpegEntrance, MonoTime,
+    TrackId, VideoUnit, Vp8Entrance, Vp9Entrance,
 };
 use std::time::Duration;
 
@@ -73,6 +73,26 @@ pub fn fuzz_depayload_av1(data: &[u8]) {
     });
 }
 
+/// As [`fuzz_depayload_h264`], without another order.
+pub fn fuzz_depayload_jpeg(data: &[u8]) {
+    let data = Bytes::copy_from_slice(data);
+    let mut depayloader = JpegDepayloader::new();
+    let (mut at, mut timestamp) = (0, 0_u32);
+    while let (Some(&flags), Some(&length)) = (data.get(at), data.get(at + 1)) {
+        let end = (at + 2 + usize::from(length)).min(data.len());
+        let payload = data.slice((at + 2).min(end)..end);
+        at = end;
+        timestamp = timestamp.wrapping_add(if flags & 2 != 0 { 3000 } else { 0 });
+        depayloader.push(timestamp, flags & 1 != 0, &payload, flags & 4 != 0);
+        while let Some(gathered) = depayloader.poll() {
+            let Depayloaded::Unit { parts, .. } = gathered else { continue };
+            let [jpeg] = &parts[..] else { panic!("one picture") };
+            let unit = MjpegEntrance::new().unit(jpeg).expect("what was gathered is a JPEG");
+            assert_eq!(sent_by(unit, JpegDepayloader::new()), parts, "what was depayloaded comes back");
+        }
+    }
+}
+
 /// Sends a picture that was taken again: the same comes back.
 fn sent_again<P: Packing>(unit: Option<VideoUnit>, depayloader: Depayloader<P>, parts: &[Bytes]) {
     if let Some(unit) = unit {
@@ -81,15 +101,31 @@ fn sent_again<P: Packing>(unit: Option<VideoUnit>, depayloader: Depayloader<P>, 
 }
 
 fn sent<P: Packing>(unit: VideoUnit, mut depayloader: Depayloader<P>) -> Vec<Bytes> {
+    let payloads = payloads(unit);
+    for (n, payload) in payloads.iter().enumerate() {
+        depayloader.push(1, n + 1 == payloads.len(), payload, false);
+    }
+    parts(depayloader.poll())
+}
+
+fn sent_by(unit: VideoUnit, mut depayloader: JpegDepayloader) -> Vec<Bytes> {
+    let payloads = payloads(unit);
+    for (n, payload) in payloads.iter().enumerate() {
+        depayloader.push(1, n + 1 == payloads.len(), payload, false);
+    }
+    parts(depayloader.poll())
+}
+
+fn payloads(unit: VideoUnit) -> Vec<Bytes> {
     let VideoUnit { kind, params, payload } = unit;
     let time = MediaTime::new(0, ClockRate::VIDEO);
     let unit =
         AccessUnit { track: TrackId(0), dts: time, pts: time, duration: None, kind, captured: None, params, payload };
-    let payloads = payload_picture(&unit, 100);
-    for (n, payload) in payloads.iter().enumerate() {
-        depayloader.push(1, n + 1 == payloads.len(), payload, false);
-    }
-    match depayloader.poll() {
+    payload_picture(&unit, 100)
+}
+
+fn parts(gathered: Option<Depayloaded>) -> Vec<Bytes> {
+    match gathered {
         Some(Depayloaded::Unit { parts, .. }) => parts,
         other => panic!("no picture but {other:?}"),
     }
@@ -240,6 +276,16 @@ mod tests {
         let report = [&[0x80, 200, 0, 6, 0, 0, 0, 1][..], &ntp, &[0, 0, 11, 184, 0, 0, 0, 5, 0, 0, 1, 0]].concat();
         let (pli, padded_bye): (&[u8], &[u8]) = (&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2], &[0xA0, 203, 0, 0]);
         replay("rtcp", super::fuzz_rtcp, &[&report, pli, padded_bye]);
+        // By quality, in two packets; then tables of a number, and a picture that means them.
+        let piece = |flags: u8, head: &[u8]| [&[flags, (head.len() + 3) as u8], head, &[7, 8, 9]].concat();
+        let numbered = [&[0, 0, 0, 0, 64, 130, 4, 3, 0, 8, 0xFF, 0xFF, 0, 0, 0, 64][..], &[5; 64]].concat();
+        let jpeg = [
+            piece(0, &[0, 0, 0, 0, 1, 80, 4, 3]),
+            piece(1, &[0, 0, 0, 3, 1, 80, 4, 3]),
+            piece(3, &numbered),
+            piece(3, &[0, 0, 0, 0, 64, 130, 4, 3, 0, 8, 0xFF, 0xFF, 0, 0, 0, 0]),
+        ];
+        replay("depayload_jpeg", super::fuzz_depayload_jpeg, &[&jpeg.concat()]);
         let aac: &[u8] = &[13, 3, 3, 1, 5, 0, 16, 0, 8, 7, 3, 6, 0, 16, 0, 16, 1, 3, 4, 0, 16, 0, 16];
         replay("depayload_aac", super::fuzz_depayload_aac, &[aac, &[0, 0, 0, 1, 3, 0, 1, 0], &[6, 2, 2, 1, 2, 1, 9]]);
         replay("latm_config", super::fuzz_latm_config, &[&[0x40, 0x00, 0x23, 0x20, 0x3F, 0xC0]]);
@@ -254,6 +300,7 @@ mod tests {
             super::fuzz_depayload_vp8(&data);
             super::fuzz_depayload_vp9(&data);
             super::fuzz_depayload_av1(&data);
+            super::fuzz_depayload_jpeg(&data);
             super::fuzz_depayload_opus(&data);
             super::fuzz_rtp_timeline(&data);
             super::fuzz_depayload_aac(&data);

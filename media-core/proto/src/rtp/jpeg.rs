@@ -64,7 +64,8 @@ struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     fn parse(payload: &'a [u8]) -> Option<Self> {
-        let (&[_, high, middle, low, kind, quality, width, height], mut rest) = payload.split_first_chunk::<HEADER>()?;
+        let (&[_, high, middle, low, kind, quality, width, height], mut rest) =
+            payload.split_first_chunk::<HEADER>()?;
         let offset = u32::from_be_bytes([0, high, middle, low]);
         let mut piece = Self {
             offset,
@@ -85,7 +86,7 @@ impl<'a> Piece<'a> {
         if offset == 0 && quality >= OWN_TABLES {
             let (&[_, precision, high, low], behind) = rest.split_first_chunk::<4>()?;
             // Tables of more than eight bits are not for baseline.
-            let length = usize::from(u16::from_be_bytes([high, low])).checked_mul(usize::from(precision == 0))?;
+            let length = (precision == 0).then(|| usize::from(u16::from_be_bytes([high, low])))?;
             let (tables, behind) = behind.split_at_checked(length)?;
             piece.tables = Some(tables);
             piece.tables_at = payload.len() - behind.len() - length;
@@ -129,7 +130,7 @@ impl Packing for JpegPacking {
         if piece.offset > 0 {
             return gathered.append(piece.scan);
         }
-        if !gathered.is_empty() {
+        if !gathered.is_empty() || piece.scan.is_empty() {
             return None;
         }
         gathered.open(&piece.head()?.write(), piece.scan);
@@ -294,7 +295,8 @@ mod tests {
         assert_eq!(alone(99, None).unwrap()[0][..3], [1, 1, 1], "never zero");
         assert_eq!(alone(1, None).unwrap()[1][20], 255);
         assert_eq!(alone(255, Some(&[4; 64])), Some([[4; 64]; 2]), "one for both");
-        for (quality, tables) in [(0, None), (100, None), (255, Some(&[][..])), (200, Some(&[])), (255, Some(&[4; 63]))] {
+        for (quality, tables) in [(0, None), (100, None), (255, Some(&[][..])), (200, Some(&[])), (255, Some(&[4; 63]))]
+        {
             assert_eq!(alone(quality, tables), None, "{quality}");
         }
         // Sent once, and meant from then on.

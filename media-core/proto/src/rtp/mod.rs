@@ -1,5 +1,5 @@
 //! RTP (RFC 3550) and the payload formats carried here: H.264 (RFC 6184), H.265 (RFC 7798), VP8 (RFC 7741),
-//! VP9 (RFC 9628), AV1, AAC (RFC 3640, RFC 6416), MPEG audio
+//! VP9 (RFC 9628), AV1, JPEG (RFC 2435), AAC (RFC 3640, RFC 6416), MPEG audio
 //! (RFC 2250) and Opus (RFC 7587).
 //!
 //! Belongs here: packets, reordering, (de)payloaders, RTCP, and how the RTP clocks of several tracks meet on one timeline.
@@ -17,6 +17,7 @@ pub mod fuzz;
 mod gather;
 mod h264;
 mod h265;
+mod jpeg;
 mod latm;
 mod mpa;
 mod nals;
@@ -37,6 +38,7 @@ pub use decode_order::DecodeOrder;
 pub use gather::{Depayloaded, Depayloader, Gathered, Packing};
 pub use h264::{H264Depayloader, H264Packing, H264Payloader};
 pub use h265::{H265Depayloader, H265Packing, H265Payloader};
+pub use jpeg::JpegDepayloader;
 pub use latm::{LatmDepayloader, LatmError, latm_config};
 pub use mpa::{MpaDepayloader, MpaError, payload_mpa};
 pub use nals::NalPacking;

@@ -8,12 +8,13 @@ use super::cut::unit_nals;
 use super::gather::{Depayloaded, Depayloader, Packing};
 use super::h264::{H264Depayloader, H264Payloader};
 use super::h265::{H265Depayloader, H265Payloader};
+use super::jpeg::{JpegDepayloader, payload_jpeg};
 use super::vp8::{Vp8Depayloader, payload_vp8};
 use super::vp9::{Vp9Depayloader, payload_vp9};
 use bytes::Bytes;
 use media::{
-    AccessUnit, Av1Entrance, Codec, CodecParams, H264Entrance, H265Entrance, UnitKind, VideoUnit, Vp8Entrance,
-    Vp9Entrance,
+    AccessUnit, Av1Entrance, Codec, CodecParams, H264Entrance, H265Entrance, MjpegEntrance, UnitKind, VideoUnit,
+    Vp8Entrance, Vp9Entrance,
 };
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ enum Coding {
     Vp8(Vp8Depayloader, Vp8Entrance),
     Vp9(Vp9Depayloader, Vp9Entrance),
     Av1(Av1Depayloader, Av1Entrance),
+    Mjpeg(JpegDepayloader, MjpegEntrance),
 }
 
 /// A picture of which something is missing, or that is none.
@@ -53,7 +55,8 @@ impl PictureDepayloader {
             Codec::Vp8 => Coding::Vp8(gather(whole), Vp8Entrance::new()),
             Codec::Vp9 => Coding::Vp9(gather(whole), Vp9Entrance::new()),
             Codec::Av1 => Coding::Av1(gather(whole), Av1Entrance::new()),
-            Codec::Mjpeg | Codec::Aac | Codec::Opus | Codec::G711 | Codec::MpegAudio => return None,
+            Codec::Mjpeg => Coding::Mjpeg(JpegDepayloader::new(), MjpegEntrance::new()),
+            Codec::Aac | Codec::Opus | Codec::G711 | Codec::MpegAudio => return None,
         };
         Some(Self { coding, needs_key: true })
     }
@@ -77,6 +80,7 @@ impl PictureDepayloader {
             Coding::Vp8(_, entrance) => entrance.params(),
             Coding::Vp9(_, entrance) => entrance.params(),
             Coding::Av1(_, entrance) => entrance.params(),
+            Coding::Mjpeg(_, entrance) => entrance.params(),
         }
     }
 
@@ -93,6 +97,7 @@ impl PictureDepayloader {
             Coding::Vp8(depayloader, _) => depayloader.push(timestamp, marker, payload, gap),
             Coding::Vp9(depayloader, _) => depayloader.push(timestamp, marker, payload, gap),
             Coding::Av1(depayloader, _) => depayloader.push(timestamp, marker, payload, gap),
+            Coding::Mjpeg(depayloader, _) => depayloader.push(timestamp, marker, payload, gap),
         }
     }
 
@@ -131,6 +136,7 @@ impl PictureDepayloader {
             Coding::Vp8(depayloader, _) => depayloader.poll(),
             Coding::Vp9(depayloader, _) => depayloader.poll(),
             Coding::Av1(depayloader, _) => depayloader.poll(),
+            Coding::Mjpeg(depayloader, _) => depayloader.poll(),
         }
     }
 
@@ -144,6 +150,7 @@ impl PictureDepayloader {
             Coding::Vp8(_, entrance) => whole.map_or(Ok(None), |frame| entrance.unit(frame)).map_err(|_e| Damaged),
             Coding::Vp9(_, entrance) => whole.map_or(Ok(None), |frame| entrance.unit(frame)).map_err(|_e| Damaged),
             Coding::Av1(_, entrance) => entrance.unit_of(slices).map_err(|_e| Damaged),
+            Coding::Mjpeg(_, entrance) => whole.map(|jpeg| entrance.unit(jpeg)).transpose().map_err(|_e| Damaged),
         }
     }
 }
@@ -157,10 +164,7 @@ pub fn payload_picture(unit: &AccessUnit, max: usize) -> Vec<Bytes> {
         CodecParams::Vp8(_) => payload_vp8(&unit.payload, max),
         CodecParams::Vp9(params) => payload_vp9(&unit.payload, params, unit.is_key(), max),
         CodecParams::Av1(params) => payload_av1(&params.unsized_obus(&unit.payload, unit.is_key()), unit.is_key(), max),
-        CodecParams::Mjpeg(_)
-        | CodecParams::Aac(_)
-        | CodecParams::Opus(_)
-        | CodecParams::G711(_)
-        | CodecParams::MpegAudio(_) => Vec::new(),
+        CodecParams::Mjpeg(_) => payload_jpeg(&unit.payload, max),
+        CodecParams::Aac(_) | CodecParams::Opus(_) | CodecParams::G711(_) | CodecParams::MpegAudio(_) => Vec::new(),
     }
 }

@@ -46,7 +46,7 @@ fn shown(format: &Format) -> String {
         Format::H264(None) => "H264".into(),
         Format::H265(Some(p)) => format!("H265 {}x{}", p.width(), p.height()),
         Format::H265(None) => "H265".into(),
-        Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } => format!("{format:?}"),
+        Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } | Format::Jpeg => format!("{format:?}"),
         Format::Aac(p, _) | Format::Latm(p) => format!("AAC {} {}", p.rate().hz(), p.channels()),
         Format::Opus(p) => format!("Opus {}", p.channels),
         Format::G711(p) => format!("G711 {:?} {} {}", p.law, p.rate.hz(), p.channels),

@@ -21,7 +21,8 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
         | CodecParams::H265(_)
         | CodecParams::Vp8(_)
         | CodecParams::Vp9(_)
-        | CodecParams::Av1(_) => payload_picture(unit, MAX_PAYLOAD),
+        | CodecParams::Av1(_)
+        | CodecParams::Mjpeg(_) => payload_picture(unit, MAX_PAYLOAD),
         CodecParams::Aac(_) => AacPayloader::new(MAX_PAYLOAD).payload(&unit.payload),
         CodecParams::Opus(_) => vec![unit.payload.clone()],
         CodecParams::MpegAudio(_) => payload_mpa(&unit.payload, MAX_PAYLOAD),
@@ -29,8 +30,6 @@ pub fn payloads(unit: &AccessUnit) -> Vec<Bytes> {
             let cuts = (0..unit.payload.len()).step_by(MAX_PAYLOAD);
             cuts.map(|at| unit.payload.slice(at..unit.payload.len().min(at + MAX_PAYLOAD))).collect()
         }
-        // Not in any presentation of ours.
-        CodecParams::Mjpeg(_) => Vec::new(),
     }
 }
 
@@ -206,7 +205,7 @@ impl Format {
             (Self::H264(_), CodecParams::H264(_)) | (Self::Opus(_), CodecParams::Opus(_)) => true,
             (Self::H265(_), CodecParams::H265(_)) | (Self::MpegAudio, CodecParams::MpegAudio(_)) => true,
             (Self::Vp8, CodecParams::Vp8(_)) | (Self::Vp9 { .. }, CodecParams::Vp9(_)) => true,
-            (Self::Av1 { .. }, CodecParams::Av1(_)) => true,
+            (Self::Av1 { .. }, CodecParams::Av1(_)) | (Self::Jpeg, CodecParams::Mjpeg(_)) => true,
             (Self::G711(described), CodecParams::G711(now)) => described == now,
             (Self::Aac(described, _), CodecParams::Aac(now)) => described.config() == now.config(),
             _ => false,

@@ -296,7 +296,12 @@ impl TrackIn {
             u32::try_from(samples.ticks()).unwrap_or(media::AacParams::FRAME)
         };
         let coding = match &media.format {
-            Format::H264(_) | Format::H265(_) | Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } => {
+            Format::H264(_)
+            | Format::H265(_)
+            | Format::Vp8
+            | Format::Vp9 { .. }
+            | Format::Av1 { .. }
+            | Format::Jpeg => {
                 let (codec, params) = media.format.picture()?;
                 Coding::Pictures(Box::new(Pictures::new(codec, params.as_ref(), wait.is_zero())?))
             }

@@ -58,6 +58,8 @@ pub enum Format {
         /// The high one?
         high_tier: bool,
     },
+    /// RFC 2435.
+    Jpeg,
     /// RFC 3640.
     Aac(AacParams, AacLayout),
     /// RFC 6416.
@@ -111,13 +113,18 @@ impl Presentation {
                     let (profile, level, high_tier) = params.profile_level_tier();
                     Format::Av1 { profile, level, high_tier }
                 }
-                CodecParams::Mjpeg(_) => return None,
+                // What has no words for it is not described (and is made into H.264).
+                CodecParams::Mjpeg(params) if !params.packs() => return None,
+                CodecParams::Mjpeg(_) => Format::Jpeg,
             };
             // A publisher's own clock may be anything (FLV: 1 kHz); RTP's is the codec's.
             let clock = match &format {
-                Format::H264(_) | Format::H265(_) | Format::Vp8 | Format::Vp9 { .. } | Format::Av1 { .. } => {
-                    ClockRate::VIDEO
-                }
+                Format::H264(_)
+                | Format::H265(_)
+                | Format::Vp8
+                | Format::Vp9 { .. }
+                | Format::Av1 { .. }
+                | Format::Jpeg => ClockRate::VIDEO,
                 Format::MpegAudio | Format::Other(_) => ClockRate::VIDEO,
                 Format::Aac(params, _) | Format::Latm(params) => params.rate(),
                 Format::Opus(_) => ClockRate::AUDIO_48K,
@@ -186,6 +193,7 @@ impl Format {
             Self::H264(params) => Some((Codec::H264, params.clone().map(CodecParams::H264))),
             Self::H265(params) => Some((Codec::H265, params.clone().map(CodecParams::H265))),
             Self::Vp8 => Some((Codec::Vp8, None)),
+            Self::Jpeg => Some((Codec::Mjpeg, None)),
             Self::Vp9 { .. } => Some((Codec::Vp9, None)),
             Self::Av1 { .. } => Some((Codec::Av1, None)),
             Self::Aac(..) | Self::Latm(_) | Self::Opus(_) | Self::G711(_) | Self::MpegAudio | Self::Other(_) => None,
@@ -209,6 +217,7 @@ impl Media {
                 (format!("H265/{clock}"), params.as_ref().map_or_else(String::new, h265_parameters))
             }
             Format::Vp8 => (format!("VP8/{clock}"), String::new()),
+            Format::Jpeg => (format!("JPEG/{clock}"), String::new()),
             Format::Vp9 { profile } => (format!("VP9/{clock}"), format!("profile-id={profile}")),
             Format::Av1 { profile, level, high_tier } => {
                 let tier = u8::from(*high_tier);
@@ -274,6 +283,7 @@ impl Media {
             (Some(MediaKind::Video), "H264") => h264(&parameters),
             (Some(MediaKind::Video), "H265") => h265(&parameters),
             (Some(MediaKind::Video), "VP8") => Format::Vp8,
+            (Some(MediaKind::Video), "JPEG") => Format::Jpeg,
             (Some(MediaKind::Video), "VP9") => Format::Vp9 { profile: parameters.number("profile-id").unwrap_or(0) },
             (Some(MediaKind::Video), "AV1") => Format::Av1 {
                 profile: parameters.number("profile").unwrap_or(0),
@@ -304,6 +314,7 @@ fn static_type(format: &Format) -> Option<u8> {
         Format::G711(params) if *params == G711Params::telephone(G711Law::Mu) => Some(0),
         Format::G711(params) if *params == G711Params::telephone(G711Law::A) => Some(8),
         Format::MpegAudio => Some(14),
+        Format::Jpeg => Some(26),
         _ => None,
     }
 }
@@ -516,6 +527,7 @@ mod tests {
                 Format::H264(params) => format!("h264 {}", params.is_some()),
                 Format::H265(params) => format!("h265 {}", params.is_some()),
                 Format::Vp8 => "vp8".into(),
+                Format::Jpeg => "jpeg".into(),
                 Format::Vp9 { profile } => format!("vp9 {profile}"),
                 Format::Av1 { profile, level, high_tier } => format!("av1 {profile} {level} {high_tier}"),
                 Format::Aac(params, layout) => {
@@ -556,6 +568,8 @@ mod tests {
         check("m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\n", "av1 0 5 false");
         check("m=video 0 RTP/AVP 96\na=rtpmap:96 AV1/90000\na=fmtp:96 profile=1;level-idx=9;tier=1\n", "av1 1 9 true");
         check("m=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\n", "VND.ONVIF.METADATA");
+        check("m=video 0 RTP/AVP 26\n", "jpeg");
+        check("m=video 0 RTP/AVP 98\na=rtpmap:98 jpeg/90000\n", "jpeg");
         check("m=video 0 RTP/AVP x\n", "UNKNOWN");
     }
 

@@ -25,5 +25,5 @@ pub(crate) use server::RtspServer;
 pub(crate) use udp::{UdpPair, bind_pair};
 
 /// The pictures that RTSP carries besides H.264.
-pub(crate) const PICTURES: [media::Codec; 4] =
-    [media::Codec::H265, media::Codec::Vp8, media::Codec::Vp9, media::Codec::Av1];
+pub(crate) const PICTURES: [media::Codec; 5] =
+    [media::Codec::H265, media::Codec::Vp8, media::Codec::Vp9, media::Codec::Av1, media::Codec::Mjpeg];

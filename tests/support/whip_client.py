@@ -1,6 +1,6 @@
 """A WHIP publisher of another stack (aiortc): sends the clock card and the beeps, drawn and sounded here.
 
-Usage: whip_client.py ENDPOINT [--bearer TOKEN] [--seconds N] [--stream ID] [--codec video/VP8]
+Usage: whip_client.py ENDPOINT [--bearer TOKEN] [--seconds N] [--stream ID] [--codec video/VP8] [--sound audio/PCMU]
 
 Prints one JSON line per event: {"event": "created", "location": …, "answer": …}, {"event": "state", "state": …},
 {"event": "deleted", "status": …}.
@@ -98,6 +98,7 @@ async def main():
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--stream", type=int, default=8)
     parser.add_argument("--codec", help="the picture's, alone")
+    parser.add_argument("--sound", help="the sound's codec, alone")
     options = parser.parse_args()
     headers = {"Authorization": f"Bearer {options.bearer}"} if options.bearer else {}
     peer = RTCPeerConnection()
@@ -108,13 +109,14 @@ async def main():
 
     # Where nothing is said, the default order of codecs: VP8 stands before H.264 in the offer.
     origin = time.monotonic() + 1
-    peer.addTransceiver(Paced("audio", origin, SAMPLES / RATE, sound), direction="sendonly")
+    audio = peer.addTransceiver(Paced("audio", origin, SAMPLES / RATE, sound), direction="sendonly")
     video = peer.addTransceiver(
         Paced("video", origin, 1 / FPS, lambda count: picture(count, options.stream)), direction="sendonly"
     )
-    if options.codec:
-        codecs = RTCRtpSender.getCapabilities("video").codecs
-        video.setCodecPreferences([codec for codec in codecs if codec.mimeType == options.codec])
+    for transceiver, only in [(video, options.codec), (audio, options.sound)]:
+        if only:
+            codecs = RTCRtpSender.getCapabilities(transceiver.kind).codecs
+            transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType == only])
     await peer.setLocalDescription(await peer.createOffer())
     async with aiohttp.ClientSession(headers=headers) as http:
         body = {"data": peer.localDescription.sdp, "headers": {"Content-Type": "application/sdp"}}

@@ -7,7 +7,7 @@
 use crate::clock::Clock;
 use crate::transcode::{Recipe, Renditions};
 use hub::{Changes, Hub, Item, PathName, PublishError, ReadError, Reader, ReaderInfo, SkippedTrack, Start, Waiting};
-use media::{AccessUnit, Codec, CodecParams, MediaKind, MjpegParams, Track, TrackSet};
+use media::{AccessUnit, Codec, CodecParams, G711Law, G711Params, MediaKind, MjpegParams, Track, TrackSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Sound {
     AacOrMpegAudio,
     /// Opus alone: WebRTC.
     Opus,
+    /// Opus, and G.711 of this law as it is: WebRTC with telephones' sound.
+    OpusOr(G711Law),
     /// Whatever there is.
     Any,
     /// None.
@@ -36,12 +38,14 @@ pub enum Sound {
 
 impl Sound {
     /// The codec to derive where the path's own sound does not fit.
-    const fn missing(self, own: Option<Codec>) -> Option<Codec> {
-        match (self, own) {
+    fn missing(self, own: Option<&CodecParams>) -> Option<Codec> {
+        let telephone = |law| own == Some(&CodecParams::G711(G711Params::telephone(law)));
+        match (self, own.map(CodecParams::codec)) {
+            (Self::OpusOr(law), _) if telephone(law) => None,
             (Self::Aac, Some(Codec::Opus | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
             (Self::AacOrOpus, Some(Codec::G711 | Codec::MpegAudio)) => Some(Codec::Aac),
             (Self::AacOrMpegAudio, Some(Codec::Opus | Codec::G711)) => Some(Codec::Aac),
-            (Self::Opus, Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
+            (Self::Opus | Self::OpusOr(_), Some(Codec::Aac | Codec::G711 | Codec::MpegAudio)) => Some(Codec::Opus),
             _ => None,
         }
     }
@@ -122,7 +126,8 @@ impl Listening {
         info: ReaderInfo,
         start: Start,
     ) -> Result<Listener, ListenError> {
-        let takes = takes.into();
+        let takes: Takes = takes.into();
+        let reordered = takes.reordered;
         let meanings = meanings(name, &takes);
         // Until the reader is there: whoever fetches the stream must not see nobody in between.
         let wanted: Vec<Waiting> = meanings.iter().map(|(name, _)| self.hub.wait(name)).collect();
@@ -133,6 +138,8 @@ impl Listening {
         let listener = Listener {
             listening: self.clone(),
             base,
+            // The name of a rendition of the picture means pictures in their order.
+            by_name: takes.reordered != reordered,
             takes,
             info,
             start,
@@ -239,6 +246,8 @@ pub struct Listener {
     listening: Listening,
     base: PathName,
     takes: Takes,
+    /// Its pictures are those that the name stands for, whatever else it could take.
+    by_name: bool,
     info: ReaderInfo,
     start: Start,
     reader: Reader,
@@ -277,7 +286,9 @@ impl Listener {
 
     /// As [`Self::with_pictures`], where one is told late what can be taken. It counts from the next tracks on.
     pub(crate) fn take_pictures(&mut self, pictures: impl IntoIterator<Item = Codec>) {
-        self.takes.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
+        if !self.by_name {
+            self.takes.pictures = EVERYBODYS.iter().copied().chain(pictures).collect();
+        }
     }
 
     /// Waits for the next item.
@@ -392,7 +403,7 @@ impl Listener {
         let picture = tracks.first(MediaKind::Video);
         place.picture |= !self.takes.reordered && picture.is_some_and(reorders) || picture.is_some_and(stills);
         if place.sound.is_none() {
-            place.sound = self.takes.sound.missing(tracks.first(MediaKind::Audio).map(Track::codec));
+            place.sound = self.takes.sound.missing(tracks.first(MediaKind::Audio).map(|track| &*track.params));
         }
         self.move_to(place)
     }

@@ -4,7 +4,7 @@
 //! Belongs here: the lines of RFC 8866 and RFC 8829 that this decision needs, read leniently. Not here: the answer as a whole
 //! (the WebRTC stack writes it).
 
-use media::{Codec, CodecParams, MediaKind, TrackSet};
+use media::{Codec, CodecParams, G711Law, G711Params, MediaKind, TrackSet};
 use thiserror::Error;
 
 /// Why a text is no session description.
@@ -36,8 +36,8 @@ pub enum OfferError {
     /// Video, but only in codecs or modes that are not carried.
     #[error("the offer has video, but neither H.264 with packetization-mode 1 nor H.265, VP8, VP9 or AV1")]
     NoPicture,
-    /// Audio without Opus.
-    #[error("the offer has audio, but no Opus")]
+    /// Audio without Opus and G.711.
+    #[error("the offer has audio, but neither Opus nor G.711")]
     NoOpus,
     /// Without ICE credentials or a DTLS fingerprint there is no transport.
     #[error("the offer has no {0}")]
@@ -278,8 +278,10 @@ pub struct Taken {
     /// The payload type under which the one picture is sent again (RFC 4588), where it is offered. None of several: what is sent again
     /// then goes under its own, because such a type stands for one codec.
     pub retransmission: Option<u8>,
-    /// Opus; `None`: no sound.
+    /// Opus; `None`: no sound but what follows.
     pub audio: Option<OfferedCodec>,
+    /// G.711, of a reader's offer beside Opus, of a publisher's where there is no Opus.
+    pub telephone: Option<(G711Law, OfferedCodec)>,
 }
 
 /// A codec of the picture, by its payload type and parameters in the offer.
@@ -317,8 +319,12 @@ pub fn take_offer(session: &SessionText) -> Result<Taken, OfferError> {
     let picture = video.map(picture).transpose()?;
     let retransmission =
         video.zip(picture.as_ref()).and_then(|(section, taken)| retransmission(section, &taken.format));
-    let audio = audio.map(|section| opus(section).ok_or(OfferError::NoOpus)).transpose()?;
-    Ok(Taken { video: picture.into_iter().collect(), retransmission, audio })
+    let sound = audio.and_then(opus);
+    let telephone = audio.filter(|_| sound.is_none()).and_then(|section| telephone(section, &ANY_LAW));
+    if audio.is_some() && sound.is_none() && telephone.is_none() {
+        return Err(OfferError::NoOpus);
+    }
+    Ok(Taken { video: picture.into_iter().collect(), retransmission, audio: sound, telephone })
 }
 
 /// Chooses what a reader's offer is answered with. A kind that the reader offers in no codec carried here is left out, and the
@@ -347,10 +353,17 @@ pub fn take_read_offer(session: &SessionText, tracks: Option<&TrackSet>) -> Resu
         _ => None,
     };
     let sound = audio.and_then(opus);
-    match (pictures.is_empty(), &sound) {
-        (true, None) if video.is_some() => Err(OfferError::NoPicture),
-        (true, None) => Err(OfferError::NoOpus),
-        _ => Ok(Taken { video: pictures, retransmission, audio: sound }),
+    let carried = tracks.and_then(|tracks| tracks.first(MediaKind::Audio)).map(|track| &*track.params);
+    let laws = match carried {
+        None => ANY_LAW.to_vec(),
+        Some(CodecParams::G711(params)) if *params == G711Params::telephone(params.law) => vec![params.law],
+        Some(_) => Vec::new(),
+    };
+    let telephone = audio.and_then(|section| telephone(section, &laws));
+    match (pictures.is_empty(), sound.is_none() && telephone.is_none()) {
+        (true, true) if video.is_some() => Err(OfferError::NoPicture),
+        (true, true) => Err(OfferError::NoOpus),
+        _ => Ok(Taken { video: pictures, retransmission, audio: sound, telephone }),
     }
 }
 
@@ -414,6 +427,18 @@ fn retransmission(section: &MediaSection, of: &OfferedCodec) -> Option<u8> {
         c.name.eq_ignore_ascii_case("rtx") && c.parameter("apt").and_then(|a| a.parse().ok()) == Some(of.payload_type)
     };
     section.codecs.iter().find(again).map(|c| c.payload_type)
+}
+
+/// What most cameras send comes first.
+const ANY_LAW: [G711Law; 2] = [G711Law::A, G711Law::Mu];
+
+/// G.711 of the first of these laws that is offered, as telephones have it (RFC 3551 §4.5.14).
+fn telephone(section: &MediaSection, laws: &[G711Law]) -> Option<(G711Law, OfferedCodec)> {
+    laws.iter().find_map(|law| {
+        let name = if *law == G711Law::A { "PCMA" } else { "PCMU" };
+        let is = |c: &&OfferedCodec| c.name.eq_ignore_ascii_case(name) && c.clock == 8000 && c.channels == 1;
+        section.codecs.iter().find(is).map(|format| (*law, format.clone()))
+    })
 }
 
 fn opus(section: &MediaSection) -> Option<OfferedCodec> {
@@ -509,6 +534,29 @@ mod tests {
         check(&[TRANSPORT], None, Err(OfferError::Empty));
         let sends = format!("v=0\r\n{TRANSPORT}{VIDEO}");
         assert_eq!(take_read_offer(&SessionText::parse(&sends).unwrap(), None), Err(OfferError::Empty));
+    }
+
+    #[test]
+    fn telephones() {
+        const BOTH: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+            a=rtpmap:8 PCMA/8000\r\n";
+        let session = |sound: &str| SessionText::parse(&format!("v=0\r\n{TRANSPORT}{sound}")).unwrap();
+        let read = |sound: &str, tracks: Option<CodecParams>| {
+            let taken = take_read_offer(&session(sound), tracks.map(carrying).as_ref()).unwrap();
+            (taken.audio.map(|c| c.payload_type), taken.telephone.map(|(law, c)| (law, c.payload_type)))
+        };
+        let g711 = |law| Some(CodecParams::G711(G711Params::telephone(law)));
+        assert_eq!(read(BOTH, g711(G711Law::Mu)), (Some(111), Some((G711Law::Mu, 0))));
+        assert_eq!(read(BOTH, g711(G711Law::A)), (Some(111), Some((G711Law::A, 8))));
+        assert_eq!(read(BOTH, None), (Some(111), Some((G711Law::A, 8))), "whatever comes");
+        let wide = G711Params { channels: 2, ..G711Params::telephone(G711Law::A) };
+        assert_eq!(read(BOTH, Some(CodecParams::G711(wide))), (Some(111), None), "no telephone's");
+        assert_eq!(read(BOTH, Some(CodecParams::Opus(media::OpusParams::WEBRTC))), (Some(111), None));
+        let publish =
+            |sound: &str| take_offer(&session(sound)).map(|t| (t.audio.is_some(), t.telephone.map(|(law, _)| law)));
+        assert_eq!(publish(BOTH), Ok((true, None)));
+        assert_eq!(publish(&BOTH.replace("opus", "red")), Ok((false, Some(G711Law::A))));
+        assert_eq!(publish("m=audio 9 X 9\r\na=rtpmap:9 G722/8000\r\n"), Err(OfferError::NoOpus));
     }
 
     #[test]

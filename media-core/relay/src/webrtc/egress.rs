@@ -7,7 +7,7 @@ use super::packets::PathPackets;
 use super::transport::{Report, Transport};
 use bytes::Bytes;
 use hub::Item;
-use media::{AccessUnit, ClockRate, Codec, MediaKind, MediaTime, MonoTime, TrackId};
+use media::{AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, TrackId};
 use proto::rtp::Header;
 use proto::rtp::rtcp::NtpTime;
 use std::collections::VecDeque;
@@ -22,6 +22,8 @@ const LEAST_STEP: i64 = 100;
 const JUMP_MICROS: u64 = 1_000_000;
 /// Readers bring tracks together by sender reports; one a second is little and quick enough.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// G.711 goes in packets of 20 ms, as telephones and browsers send it; cameras make them longer. Bytes, and µs.
+const TELEPHONE_PACKET: (usize, i64) = (160, 20_000);
 
 /// One packet that waits for its turn.
 type Waiting = (Codec, Header, Bytes);
@@ -109,7 +111,12 @@ impl Egress {
         match item {
             Item::Tracks(tracks) => {
                 self.video.track = tracks.first(MediaKind::Video).map(|track| track.id);
-                self.audio.track = tracks.first(MediaKind::Audio).map(|track| track.id);
+                let sound = tracks.first(MediaKind::Audio);
+                self.audio.track = sound.map(|track| track.id);
+                self.audio.rate = match sound.map(|track| &*track.params) {
+                    Some(CodecParams::G711(params)) => params.rate,
+                    _ => ClockRate::AUDIO_48K,
+                };
             }
             Item::Unit(unit, arrived) => {
                 let age = now.since(*arrived);
@@ -136,18 +143,19 @@ impl Egress {
         }
         let payloads = match kind {
             MediaKind::Video => self.packets.of(unit),
-            MediaKind::Audio => Arc::from([unit.payload.clone()]),
+            MediaKind::Audio => Arc::from(sounds(unit)),
         };
+        // Pieces of a picture are of one time, pieces of sound follow each other.
+        let step = if kind == MediaKind::Audio { TELEPHONE_PACKET.1 } else { 0 };
         let line = match kind {
             MediaKind::Video => &mut self.video,
             MediaKind::Audio => &mut self.audio,
         };
         let stamp = stamp.unwrap_or(pts).max(line.stamped.saturating_add(LEAST_STEP));
-        line.stamped = stamp;
-        let timestamp = line.timestamp(stamp);
         let last = payloads.len().saturating_sub(1);
         for (i, payload) in payloads.iter().enumerate() {
-            let header = line.header(timestamp, kind == MediaKind::Video && i == last);
+            line.stamped = stamp.saturating_add(step.saturating_mul(i64::try_from(i).unwrap_or(0)));
+            let header = line.header(line.timestamp(line.stamped), kind == MediaKind::Video && i == last);
             self.waiting.push_back((unit.params.codec(), header, payload.clone()));
         }
     }
@@ -203,10 +211,22 @@ impl Egress {
     }
 }
 
+/// The payloads of a sound unit.
+fn sounds(unit: &AccessUnit) -> Vec<Bytes> {
+    let payload = &unit.payload;
+    match unit.params.codec() {
+        Codec::G711 => {
+            let cuts = (0..payload.len()).step_by(TELEPHONE_PACKET.0);
+            cuts.map(|at| payload.slice(at..payload.len().min(at + TELEPHONE_PACKET.0))).collect()
+        }
+        _ => vec![payload.clone()],
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use media::{CodecParams, H264Params, OpusParams, Track, UnitKind, append_length_prefixed};
+    use media::{G711Law, G711Params, H264Params, OpusParams, Track, UnitKind, append_length_prefixed};
     use std::sync::LazyLock;
 
     /// Constrained baseline, 640×480.
@@ -287,6 +307,25 @@ pub(super) mod tests {
         assert_eq!(e.waiting.iter().filter(|(codec, ..)| *codec == Codec::H264).count(), 50, "every picture is sent");
         let audio = stamps(&mut e, MediaKind::Audio);
         assert!(audio.len() <= 7 && audio.last() == Some(&1960), "old sound is not: {audio:?}");
+    }
+
+    #[test]
+    fn telephones_get_packets_of_twenty_milliseconds() {
+        let params = Arc::new(CodecParams::G711(G711Params::telephone(G711Law::A)));
+        let track = Track { id: TrackId(1), clock: ClockRate::TELEPHONE, params: Arc::clone(&params) };
+        let mut e = egress();
+        e.take(&Item::Tracks(Arc::new([track].into_iter().collect())), at(0));
+        for n in 0..3 {
+            let time = MediaTime::new(n * 400, ClockRate::TELEPHONE);
+            let payload = Bytes::from(vec![0xD5; 400]);
+            let unit = AccessUnit { dts: time, pts: time, params: Arc::clone(&params), payload, ..sound(0) };
+            e.take(&Item::Unit(unit, at(n as u64 * 50)), at(n as u64 * 50));
+        }
+        let origin = e.waiting[0].1.timestamp;
+        let got: Vec<_> = e.waiting.iter().map(|(_, h, p)| (h.timestamp.wrapping_sub(origin), p.len())).collect();
+        let third = [(0, 160), (160, 160), (320, 80)];
+        let want: Vec<_> = (0..3).flat_map(|n| third.map(|(at, length)| (n * 400 + at, length))).collect();
+        assert_eq!(got, want);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! asks for packets again (`peer`), the path written to (`session`).
 
 use media::{
-    AccessUnit, ClockRate, Codec, CodecParams, MediaKind, MediaTime, MonoTime, OpusParams, Track, TrackId, TrackSet,
-    UnitKind, VideoUnit,
+    AccessUnit, ClockRate, Codec, CodecParams, G711Law, G711Params, MediaKind, MediaTime, MonoTime, OpusParams, Track,
+    TrackId, TrackSet, UnitKind, VideoUnit,
 };
 use proto::rtp::rtcp::NtpTime;
 use proto::rtp::{
@@ -54,6 +54,7 @@ struct Video {
 struct Audio {
     handle: TrackHandle,
     reorder: ReorderBuffer<Arrived>,
+    clock: ClockRate,
     params: Arc<CodecParams>,
 }
 
@@ -69,9 +70,25 @@ impl Ingest {
         let audio = audio.then(|| Audio {
             handle: timeline.add(MediaKind::Audio, ClockRate::AUDIO_48K),
             reorder: ReorderBuffer::new(AUDIO_WAIT),
+            clock: ClockRate::AUDIO_48K,
             params: Arc::new(CodecParams::Opus(OpusParams::WEBRTC)),
         });
         Self { timeline, video, audio, ready: VecDeque::new(), stats: IngestStats::default() }
+    }
+
+    /// With sound as telephones have it, where that was negotiated in place of Opus.
+    #[must_use]
+    pub(crate) fn with_telephone(mut self, law: Option<G711Law>) -> Self {
+        if let Some(law) = law {
+            let params = G711Params::telephone(law);
+            self.audio = Some(Audio {
+                handle: self.timeline.add(MediaKind::Audio, params.rate),
+                reorder: ReorderBuffer::new(AUDIO_WAIT),
+                clock: params.rate,
+                params: Arc::new(CodecParams::G711(params)),
+            });
+        }
+        self
     }
 
     /// One packet, in whatever order.
@@ -145,11 +162,7 @@ impl Ingest {
         let video = self.video.as_mut().map(|v| v.depayloader.params());
         let all = video.as_ref().is_none_or(Option::is_some);
         let video = video.flatten().map(|params| Track { id: VIDEO, clock: ClockRate::VIDEO, params });
-        let audio = self.audio.as_ref().map(|a| Track {
-            id: AUDIO,
-            clock: ClockRate::AUDIO_48K,
-            params: Arc::clone(&a.params),
-        });
+        let audio = self.audio.as_ref().map(|a| Track { id: AUDIO, clock: a.clock, params: Arc::clone(&a.params) });
         (video.into_iter().chain(audio).collect(), all)
     }
 
@@ -179,12 +192,18 @@ fn shown(unit: VideoUnit, time: MediaTime) -> AccessUnit {
 impl Audio {
     fn unit(&self, (packet, arrived): &Arrived, timeline: &mut SyncTimeline) -> Option<AccessUnit> {
         let time = timeline.time(self.handle, packet.header.timestamp, *arrived)?;
-        let (payload, samples) = depayload_opus(&packet.payload).ok()?;
+        let (payload, samples) = match &*self.params {
+            CodecParams::G711(params) => {
+                let samples = params.samples(packet.payload.len());
+                (packet.payload.clone(), u32::try_from(samples).ok().filter(|samples| *samples > 0)?)
+            }
+            _ => depayload_opus(&packet.payload).ok()?,
+        };
         Some(AccessUnit {
             track: AUDIO,
             dts: time,
             pts: time,
-            duration: Some(MediaTime::new(i64::from(samples), ClockRate::AUDIO_48K)),
+            duration: Some(MediaTime::new(i64::from(samples), self.clock)),
             kind: UnitKind::Audio,
             captured: None,
             params: Arc::clone(&self.params),

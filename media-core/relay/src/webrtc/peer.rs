@@ -18,8 +18,8 @@ use rtc::peer_connection::configuration::interceptor_registry::{
     configure_rtcp_reports, configure_simulcast_extension_headers, configure_twcc_receiver_only,
 };
 use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_HEVC, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MIME_TYPE_VP9,
-    MediaEngine,
+    MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_HEVC, MIME_TYPE_OPUS, MIME_TYPE_PCMA, MIME_TYPE_PCMU, MIME_TYPE_RTX,
+    MIME_TYPE_VP8, MIME_TYPE_VP9, MediaEngine,
 };
 use rtc::peer_connection::configuration::setting_engine::SettingEngineBuilder;
 use rtc::peer_connection::event::RTCPeerConnectionEvent;
@@ -130,7 +130,7 @@ impl Peer {
         let sdp = dress_answer(&answer, taken.audio.as_ref(), addresses);
         let payload_types = PayloadTypes {
             video: taken.video.first().map(|c| c.format.payload_type),
-            audio: taken.audio.as_ref().map(|c| c.payload_type),
+            audio: sounds(taken).first().map(|(_, c)| c.payload_type),
         };
         let peer = Self {
             connection,
@@ -317,8 +317,9 @@ fn add_senders(connection: &mut RTCPeerConnection, taken: &Taken) -> Result<Vec<
     let stream = uuid::Uuid::new_v4().to_string();
     let types = taken.video.iter().map(|picture| (picture.codec, picture.format.payload_type)).collect();
     let video = taken.video.first().map(|first| (RtpCodecKind::Video, types, video_codec(first)));
-    let audio =
-        taken.audio.as_ref().map(|c| (RtpCodecKind::Audio, vec![(Codec::Opus, c.payload_type)], audio_codec(c)));
+    let sounds = sounds(taken);
+    let types = sounds.iter().map(|(codec, format)| (*codec, format.payload_type)).collect();
+    let audio = sounds.into_iter().next().map(|first| (RtpCodecKind::Audio, types, audio_codec(&first)));
     let mut senders = Vec::new();
     for (rtc_kind, payload_types, codec) in video.into_iter().chain(audio) {
         let kind = if rtc_kind == RtpCodecKind::Video { MediaKind::Video } else { MediaKind::Audio };
@@ -355,8 +356,8 @@ fn build(taken: &Taken, role: SessionRole, now: Instant) -> Result<RTCPeerConnec
             register(&mut engine, codec(MIME_TYPE_RTX, 90_000, 0, apt, vec![], payload_type), RtpCodecKind::Video)?;
         }
     }
-    if let Some(offered) = &taken.audio {
-        register(&mut engine, audio_codec(offered), RtpCodecKind::Audio)?;
+    for sound in sounds(taken) {
+        register(&mut engine, audio_codec(&sound), RtpCodecKind::Audio)?;
     }
     let registry = match role {
         SessionRole::Publish => ingest_interceptors(&mut engine),
@@ -399,8 +400,19 @@ fn codec(
     RTCRtpCodecParameters { rtp_codec, payload_type }
 }
 
-fn audio_codec(offered: &OfferedCodec) -> RTCRtpCodecParameters {
-    codec(MIME_TYPE_OPUS, 48_000, 2, offered.parameters.clone(), vec![], offered.payload_type)
+/// What was taken of the sound, the best first.
+fn sounds(taken: &Taken) -> Vec<(Codec, OfferedCodec)> {
+    let opus = taken.audio.iter().map(|format| (Codec::Opus, format.clone()));
+    opus.chain(taken.telephone.iter().map(|(_, format)| (Codec::G711, format.clone()))).collect()
+}
+
+fn audio_codec((own, format): &(Codec, OfferedCodec)) -> RTCRtpCodecParameters {
+    let (mime, clock, channels) = match own {
+        Codec::G711 if format.name.eq_ignore_ascii_case("PCMA") => (MIME_TYPE_PCMA, 8000, 0),
+        Codec::G711 => (MIME_TYPE_PCMU, 8000, 0),
+        _ => (MIME_TYPE_OPUS, 48_000, 2),
+    };
+    codec(mime, clock, channels, format.parameters.clone(), vec![], format.payload_type)
 }
 
 /// Sender reports are our own, because the stack's go by when a packet was sent and not by the path's common timeline.

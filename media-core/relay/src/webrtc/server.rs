@@ -275,11 +275,12 @@ impl WebRtcState {
         };
         let path = asker.path;
         let (pictures, audio): (Vec<_>, _) = (taken.video.iter().map(|p| p.codec).collect(), taken.audio.is_some());
+        let telephone = taken.telephone.as_ref().map(|(law, _)| *law);
         match asker.role {
             SessionRole::Publish => {
                 let info = PublisherInfo { kind: "webRTCSession", id: id.clone(), answers_keyframes: true };
-                let arrival =
-                    Arrival::new(Ingest::new(pictures.first().copied(), audio), inner.hub.clone(), path.clone(), info);
+                let ingest = Ingest::new(pictures.first().copied(), audio).with_telephone(telephone);
+                let arrival = Arrival::new(ingest, inner.hub.clone(), path.clone(), info);
                 let session = Session { link, arrival, clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);
             }
@@ -287,8 +288,12 @@ impl WebRtcState {
                 let packets = inner.packets.path(&path);
                 let egress = Egress::new(packets, inner.clock.now());
                 // WebRTC shows pictures as they come.
-                let takes =
-                    Takes { sound: if audio { Sound::Opus } else { Sound::Nothing }, pictures, reordered: false };
+                let sound = match telephone {
+                    Some(law) => Sound::OpusOr(law),
+                    None if audio => Sound::Opus,
+                    None => Sound::Nothing,
+                };
+                let takes = Takes { sound, pictures, reordered: false };
                 let listening = inner.listening.clone();
                 let session = Reading { link, egress, listening, takes, path: path.clone(), clock: inner.clock };
                 self.spawn(session.run(), &secret, path, &id);

@@ -263,7 +263,8 @@ fn play(name: &str, way: Way, asks: bool, row: &Row, got: Option<Codec>, stage: 
         (Way::Srt, _) => Ok(Player::Ffmpeg(pull(name, dir, &relay.srt(&format!("read:{PATH}"))?, seconds, file)?)),
         (Way::Whep, _) => {
             let endpoint = format!("http://{}/{PATH}/whep", relay.address("webrtc")?);
-            if own && ["av1", "vp9", "hevc"].contains(&row.codec.ffmpeg) {
+            // aiortc has none of these, or its judge no clock for it.
+            if own && ["av1", "vp9", "hevc", "pcm_mulaw"].contains(&row.codec.ffmpeg) {
                 let page = support("whep_player.html");
                 return Browser::open(name, dir, &page, &format!("endpoint={endpoint}")).map(Player::Chromium);
             }

@@ -10,6 +10,9 @@ use std::io::IoSlice;
 /// From this size on a payload is shared instead of copied: below it an `iovec` of its own costs more than the copy.
 const SHARE_FROM: usize = 1024;
 
+/// An empty queue keeps room for small pieces up to this: the GOP a reader joins with leaves more, and there may be hundreds of readers.
+const KEEP: usize = 2048;
+
 /// A queue of bytes to send. It is a [`Buf`], so `AsyncWriteExt::write_buf` sends it with vectored writes and takes off
 /// what was sent.
 #[derive(Debug, Default)]
@@ -105,6 +108,9 @@ impl Buf for Output {
             self.queue.pop_front();
         }
         self.tail.advance(count);
+        if self.length == 0 && self.tail.capacity() > KEEP {
+            self.tail = BytesMut::new();
+        }
     }
 }
 
@@ -135,5 +141,17 @@ mod tests {
             want.drain(..step);
         }
         assert_eq!(out.to_vec(), want);
+    }
+
+    #[test]
+    fn what_was_sent_is_given_back() {
+        let mut out = Output::default();
+        (0..100).for_each(|_| out.extend(&[7; 1000]));
+        assert!(out.tail.capacity() >= 100_000);
+        out.advance(99_999);
+        out.advance(1);
+        assert!(out.tail.capacity() <= KEEP);
+        out.extend(&[1, 2]);
+        assert_eq!(out.to_vec(), [1, 2]);
     }
 }

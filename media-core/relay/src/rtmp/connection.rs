@@ -74,9 +74,18 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(server: RtmpServer, id: String, peer: SocketAddr, traffic: Arc<Traffic>) -> Box<Self> {
         let session = ServerSession::new(ServerConfig::default(), rand::random());
-        Self { server, id, peer, session, role: Role::Idle, caps: Caps::default(), traffic, span: Span::current() }
+        Box::new(Self {
+            server,
+            id,
+            peer,
+            session,
+            role: Role::Idle,
+            caps: Caps::default(),
+            traffic,
+            span: Span::current(),
+        })
     }
 
     /// Takes what the peer sent.

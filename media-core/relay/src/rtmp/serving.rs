@@ -7,6 +7,7 @@ use super::fanout::Place;
 use super::output::Output;
 use super::server::Traffic;
 use crate::listen::{ListenError, Listener};
+use crate::tls::Acceptor;
 use bytes::Buf;
 use hub::{Changes, Item, PublisherState, ReadError};
 use media::MonoTime;
@@ -102,22 +103,34 @@ struct Waits {
 
 impl Connection {
     /// Serves `stream` until either side ends it.
-    pub(super) async fn run(self, stream: TcpStream, stop: CancellationToken) -> Result<(), ConnectionError> {
+    pub(super) async fn run(
+        self: Box<Self>,
+        stream: TcpStream,
+        stop: CancellationToken,
+    ) -> Result<(), ConnectionError> {
         stream.set_nodelay(true)?;
         #[cfg(target_os = "linux")]
         SockRef::from(&stream).set_tcp_notsent_lowat(KERNEL_UNSENT)?;
-        let connection = Box::new(self);
+        let connection = self;
         match connection.server.tls.clone() {
             None => {
                 let (input, output) = stream.into_split();
                 Held { connection, output: Output::Plain(output) }.serve_all(input, stop).await
             }
-            Some(tls) => {
-                let Some(accepted) = stop.run_until_cancelled(tls.accept(stream)).await else { return Ok(()) };
-                let (input, output) = tokio::io::split(accepted?);
-                Held { connection, output: Output::Tls(Box::new(output)) }.serve_all(input, stop).await
-            }
+            // Apart, so that the many in clear need no room for it.
+            Some(tls) => Box::pin(connection.run_in_tls(tls, stream, stop)).await,
         }
+    }
+
+    async fn run_in_tls(
+        self: Box<Self>,
+        tls: Acceptor,
+        stream: TcpStream,
+        stop: CancellationToken,
+    ) -> Result<(), ConnectionError> {
+        let Some(accepted) = stop.run_until_cancelled(tls.accept(stream)).await else { return Ok(()) };
+        let (input, output) = tokio::io::split(accepted?);
+        Held { connection: self, output: Output::Tls(Box::new(output)) }.serve_all(input, stop).await
     }
 
     /// Where it listens, if it plays and its path's writer may serve it. Not in TLS: to encrypt for one after another is work for many

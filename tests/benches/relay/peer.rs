@@ -49,6 +49,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The agent in use waits so long between two checks (RFC 8445 §14.2 asks for 50 ms, browsers are as quick as the answers), and would need two
 /// before it chooses.
 const CHECK: Duration = Duration::from_millis(200);
+/// A check on one machine is answered by then.
+const ANSWER: Duration = Duration::from_millis(5);
 /// How often a publisher says what wall clock its tracks stand for.
 const REPORT: Duration = Duration::from_secs(1);
 /// What a reader's socket may hold: the GOP that a join brings at once.
@@ -97,12 +99,12 @@ impl Peer {
         let until = Instant::now() + PATIENCE;
         while !peer.connected {
             ensure!(Instant::now() < until, "the connection does not come about");
-            peer.work(LOOK, |_| {})?;
             if !peer.chosen {
-                // It need not wait for the next check where the last one was answered.
+                // It need not wait for the time of its next check.
                 peer.ahead += CHECK;
                 peer.settle(|_| {})?;
             }
+            peer.work(if peer.chosen { LOOK } else { ANSWER }, |_| {})?;
         }
         Ok((peer, tracks))
     }

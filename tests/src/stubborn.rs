@@ -49,10 +49,11 @@ impl Stubborn {
         self.address
     }
 
-    /// When requests with this method began, in order.
-    pub fn asked(&self, method: &str) -> Vec<Instant> {
+    /// When requests for an `endpoint` (`whip` or `whep`) with this method began, in order.
+    pub fn asked(&self, method: &str, endpoint: &str) -> Vec<Instant> {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.iter().filter(|(m, _)| m == method).map(|(_, at)| *at).collect()
+        let is = |line: &str| line.starts_with(method) && line.ends_with(&format!("/{endpoint}"));
+        requests.iter().filter(|(line, _)| is(line)).map(|(_, at)| *at).collect()
     }
 }
 
@@ -75,17 +76,17 @@ fn serve(listener: &TcpListener, manner: Manner, requests: &Mutex<Vec<(String, I
         }
         let at = Instant::now();
         // A client that breaks off is none of this server's business.
-        let Ok((method, stream)) = stream.map_err(Into::into).and_then(|stream| exchange(stream, manner)) else {
+        let Ok((line, stream)) = stream.map_err(Into::into).and_then(|stream| exchange(stream, manner)) else {
             continue;
         };
-        requests.lock().unwrap_or_else(PoisonError::into_inner).push((method, at));
+        requests.lock().unwrap_or_else(PoisonError::into_inner).push((line, at));
         if manner == Manner::Silent {
             open.push(stream);
         }
     }
 }
 
-/// Reads one request and answers it; its method.
+/// Reads one request and answers it; its method and path.
 fn exchange(mut stream: TcpStream, manner: Manner) -> Result<(String, TcpStream)> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let (mut request, mut part) = (Vec::new(), [0; 4096]);
@@ -109,6 +110,7 @@ fn exchange(mut stream: TcpStream, manner: Manner) -> Result<(String, TcpStream)
     if let Manner::Status(status) = manner {
         write!(stream, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
     }
-    let method = head.split(' ').next().context("no method")?.to_ascii_uppercase();
-    Ok((method, stream))
+    let mut words = head.split(' ');
+    let method = words.next().context("no method")?.to_ascii_uppercase();
+    Ok((format!("{method} {}", words.next().context("no path")?), stream))
 }

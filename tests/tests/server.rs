@@ -229,10 +229,10 @@ fn a_server_that_hangs() -> Result<()> {
     phase(&app, "reconnecting", FIRST_WORD)?;
     says(&app, "No answer from", FIRST_WORD.saturating_sub(begun.elapsed()))?;
     desktop.screenshot(&dir, "silent")?;
-    let before = silent.asked("OPTIONS").len();
+    let before = silent.asked("OPTIONS", "whip").len();
     app.press("Retry now")?;
     wait_for("another try at once", Duration::from_secs(1), || {
-        Ok((silent.asked("OPTIONS").len() > before).then_some(()))
+        Ok((silent.asked("OPTIONS", "whip").len() > before).then_some(()))
     })?;
     phase(&app, "reconnecting", Duration::from_secs(1))?;
     drop(silent);
@@ -255,7 +255,7 @@ fn a_server_that_wants_other_credentials() -> Result<()> {
     says(&app, "did not accept the user name or password", FIRST_WORD.saturating_sub(begun.elapsed()))?;
     desktop.screenshot(&dir, "unauthorized")?;
     let asked = wait_for("four tries", Duration::from_secs(15), || {
-        let asked = server.asked("POST");
+        let asked = server.asked("POST", "whip");
         Ok((asked.len() >= 4).then_some(asked))
     })?;
     let pauses: Vec<Duration> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -263,7 +263,9 @@ fn a_server_that_wants_other_credentials() -> Result<()> {
     ensure!(pauses.windows(2).all(|pair| pair[0] < pair[1]), "then ever later: {pauses:?}");
     // By itself the next try would come after four to six seconds.
     app.press("Retry now")?;
-    wait_for("another try at once", Duration::from_secs(2), || Ok((server.asked("POST").len() > 4).then_some(())))?;
+    wait_for("another try at once", Duration::from_secs(2), || {
+        Ok((server.asked("POST", "whip").len() > 4).then_some(()))
+    })?;
     says(&app, "did not accept the user name or password", Duration::from_secs(2))?;
     drop(server);
     let relay = whip_alone(&dir, address)?;

@@ -43,19 +43,25 @@ impl Browser {
     /// # Errors
     /// Where it does not come in time, or the page says that it failed.
     pub fn said(&self, word: &str) -> Result<String> {
-        wait_for(&format!("the page to say {word}"), Duration::from_secs(30), || {
-            let log = std::fs::read(&self.log)?;
-            let log = String::from_utf8_lossy(&log);
-            let detail = |word: &str| {
-                let (_, rest) = log.split_once(&format!("\"WHIP {word} "))?;
-                rest.split_once("\", source:").map(|(detail, _)| detail.to_owned())
-            };
-            match (detail(word), detail("failed")) {
-                (Some(detail), _) => Ok(Some(detail)),
-                (None, Some(error)) => bail!("the page failed: {error}"),
-                (None, None) => Ok(None),
-            }
-        })
+        wait_for(&format!("the page to say {word}"), Duration::from_secs(30), || self.says(word))
+    }
+
+    /// The same, if it is there by now.
+    ///
+    /// # Errors
+    /// Where the page says that it failed.
+    pub fn says(&self, word: &str) -> Result<Option<String>> {
+        let log = std::fs::read(&self.log)?;
+        let log = String::from_utf8_lossy(&log);
+        let detail = |word: &str| {
+            let (_, rest) = log.split_once(&format!("\"WHIP {word} "))?;
+            rest.split_once("\", source:").map(|(detail, _)| detail.to_owned())
+        };
+        match (detail(word), detail("failed")) {
+            (Some(detail), _) => Ok(Some(detail)),
+            (None, Some(error)) => bail!("the page failed: {error}"),
+            (None, None) => Ok(None),
+        }
     }
 }
 

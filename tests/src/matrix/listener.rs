@@ -140,7 +140,8 @@ impl Listener {
             Player::Ffmpeg(program) | Player::Decoding(program) | Player::Newest(program) | Player::Aiortc(program) => {
                 Ok(program.ended()?.is_some())
             }
-            Player::Chromium(browser) => browser.said("report").map(|_| true),
+            // The others go on meanwhile, and are looked at.
+            Player::Chromium(browser) => Ok(browser.says("report")?.is_some()),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Belongs here: one UDP way to one server, for as many clients as come. Not here: who speaks through it, what is expected of them.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io::ErrorKind;
@@ -51,6 +51,20 @@ impl Network {
     /// # Errors
     /// Where there is no socket or thread to be had.
     pub fn before(server: SocketAddr, seed: u64) -> Result<Self> {
+        Self::start(server, None, seed).map(|(network, _)| network)
+    }
+
+    /// A network between two that speak from the addresses they are spoken to at: `client` is told [`Self::address`] in place of `server`'s, and
+    /// `server` the address that is answered in place of `client`'s.
+    ///
+    /// # Errors
+    /// Where there is no socket or thread to be had.
+    pub fn between(client: SocketAddr, server: SocketAddr, seed: u64) -> Result<(Self, SocketAddr)> {
+        let (network, back) = Self::start(server, Some(client), seed)?;
+        Ok((network, back.context("no way back")?))
+    }
+
+    fn start(server: SocketAddr, client: Option<SocketAddr>, seed: u64) -> Result<(Self, Option<SocketAddr>)> {
         let front = UdpSocket::bind("127.0.0.1:0")?;
         let address = front.local_addr()?;
         let shared = Arc::new(Shared {
@@ -61,10 +75,15 @@ impl Network {
         });
         let (arrived, arrivals) = channel();
         listen(front.try_clone()?, 0, arrived.clone(), Arc::clone(&shared))?;
-        let carrier = Carrier { server, sockets: vec![front], ways: HashMap::new(), chance: Chance(seed), arrived };
+        let mut carrier = Carrier { server, sockets: vec![front], ways: HashMap::new(), chance: Chance(seed), arrived };
+        let back = client.map(|client| -> Result<SocketAddr> {
+            let number = carrier.open(client, &shared)?;
+            Ok(carrier.sockets[number].local_addr()?)
+        });
+        let back = back.transpose()?;
         let state = Arc::clone(&shared);
         thread::Builder::new().name("network".into()).spawn(move || carrier.run(&arrivals, &state))?;
-        Ok(Self { address, shared })
+        Ok((Self { address, shared }, back))
     }
 
     /// Where clients send what is for the server.
@@ -170,12 +189,17 @@ impl Carrier {
         if let Some(socket) = self.ways.get(&arrival.from) {
             return Some((self.server, *socket));
         }
+        Some((self.server, self.open(arrival.from, shared).ok()?))
+    }
+
+    /// A socket towards the server for this client.
+    fn open(&mut self, client: SocketAddr, shared: &Arc<Shared>) -> Result<usize> {
         let number = self.sockets.len();
-        let socket = UdpSocket::bind("127.0.0.1:0").ok()?;
-        listen(socket.try_clone().ok()?, number, self.arrived.clone(), Arc::clone(shared)).ok()?;
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        listen(socket.try_clone()?, number, self.arrived.clone(), Arc::clone(shared))?;
         self.sockets.push(socket);
-        self.ways.insert(arrival.from, number);
-        Some((self.server, number))
+        self.ways.insert(client, number);
+        Ok(number)
     }
 }
 

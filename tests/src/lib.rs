@@ -23,6 +23,7 @@ pub mod program;
 pub mod pulse;
 pub mod relay;
 pub mod rtsp_server;
+pub mod rtsp_way;
 pub mod stubborn;
 pub mod stun;
 pub mod tap;

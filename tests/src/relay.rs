@@ -82,6 +82,15 @@ impl Relay {
         Ok(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?)))
     }
 
+    /// Where RTSP's RTP goes by UDP; RTCP goes to the next port.
+    ///
+    /// # Errors
+    /// Where RTSP does not run.
+    pub fn rtsp_udp(&self) -> Result<u16> {
+        let port = self.ready.get("rtspUdp").and_then(Value::as_u64).context("RTSP does not run")?;
+        Ok(u16::try_from(port)?)
+    }
+
     /// `rtmp://HOST:PORT/path`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! the distance between sound and picture, which it does not tell.
 
 use anyhow::{Context, Result};
-use e2e::matrix::Cell::{As, AsIs, Asked, NotYet, Told};
+use e2e::matrix::Cell::{As, AsIs, Asked, Told};
 use e2e::matrix::{Codec, Row, Source, readme_has, table};
 use e2e::program::output_dir;
 
@@ -72,7 +72,7 @@ const ROWS: &[Row] = &[
         Source::Enhanced("libvpx-vp9", "aac"),
         [Asked(&Told), AsIs, Asked(&Told), Told, AsIs, AsIs, Told],
     ),
-    picture("VP8", VP8, Source::Rtsp(LIBVPX), [Told, NotYet, AsIs, Told, Told, AsIs, Told]),
+    picture("VP8", VP8, Source::Rtsp(LIBVPX), [Told, Told, AsIs, Told, Told, AsIs, Told]),
     picture("MJPEG", MJPEG, Source::Rtsp(JPEG), [As(H264), As(H264), As(H264), As(H264), As(H264), AsIs, As(H264)]),
     sound("AAC", AAC, Source::Srt(&["-ac", "2"]), [AsIs, AsIs, As(OPUS), AsIs, AsIs, AsIs, AsIs]),
     sound("HE-AAC", AAC, Source::Recorded("he_aac.mp4"), [AsIs, AsIs, As(OPUS), AsIs, AsIs, AsIs, AsIs]),

@@ -13,7 +13,8 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use container::flv::{Signalling, file_header};
-use hub::{PathName, ReadError, ReaderInfo, Start};
+use hub::{Item, PathName, ReadError, ReaderInfo, Start};
+use media::MediaKind;
 use std::sync::Arc;
 use tracing::{debug, info, warn};
 
@@ -69,7 +70,12 @@ impl HttpFlv {
                 info!(%path, %peer, "HTTP-FLV playing");
                 // Nobody can say here what they understand. Players that know no FourCC pass over those tags and play the sound.
                 let listener = listener.with_patience(PATIENCE).with_pictures(BY_FOUR_CC);
-                let body = FlvBody { listener, egress: Egress::new(Signalling::Enhanced), begun: false };
+                let body = FlvBody {
+                    listener,
+                    egress: Egress::new(Signalling::Enhanced),
+                    header: file_header(true, true),
+                    begun: false,
+                };
                 let stream = futures_util::stream::unfold(body, FlvBody::next);
                 content_type(Body::from_stream(stream).into_response())
             }
@@ -86,6 +92,8 @@ fn content_type(mut response: Response) -> Response {
 struct FlvBody {
     listener: Listener,
     egress: Egress,
+    /// What there is now: players wait long for a track that is announced and does not come, and take one that comes later.
+    header: [u8; 13],
     begun: bool,
 }
 
@@ -95,7 +103,13 @@ impl FlvBody {
         let mut out = Vec::new();
         while out.is_empty() {
             match self.listener.next().await {
-                Ok(item) => self.egress.messages(&item).iter().for_each(|message| message.write_tag(&mut out)),
+                Ok(item) => {
+                    if let Item::Tracks(tracks) = &item {
+                        let has = |kind| tracks.first(kind).is_some();
+                        self.header = file_header(has(MediaKind::Video), has(MediaKind::Audio));
+                    }
+                    self.egress.messages(&item).iter().for_each(|message| message.write_tag(&mut out));
+                }
                 Err(ReadError::Lagged(lagged)) => warn!(missed = lagged.missed, "HTTP-FLV player fell behind"),
                 Err(ReadError::Ended(ended)) => {
                     debug!(%ended, "HTTP-FLV ended");
@@ -105,8 +119,7 @@ impl FlvBody {
         }
         if !self.begun {
             self.begun = true;
-            // Both flags: a track that comes late was announced too, and players ignore one that never comes.
-            out.splice(0..0, file_header(true, true));
+            out.splice(0..0, self.header);
         }
         Some((Ok(out.into()), self))
     }

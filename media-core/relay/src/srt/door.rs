@@ -8,7 +8,7 @@
 
 use super::link::{Link, Terms, guarded, parse, serialize};
 use bytes::Bytes;
-use srt_protocol::connection::Connection;
+use srt_protocol::connection::{Connection, ConnectionSettings};
 use srt_protocol::options::{KeySize, PacketCount};
 use srt_protocol::packet::{
     ControlPacket, ControlTypes, CoreRejectReason, HandshakeControlInfo, HandshakeVsInfo, HsV5Info, Packet,
@@ -21,7 +21,7 @@ use srt_protocol::settings::{KeyMaterialRefreshSettings, KeySettings};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of a packet's header (§3), and with a handshake that has no extensions (§3.2.1).
 const HEADER: usize = 16;
@@ -184,10 +184,14 @@ impl Caller {
         shake.syn_cookie = answer.handshake().ok_or(rogue)?.syn_cookie;
         match listen.handle_packet(now, Ok((self.packet(shake), self.from))) {
             ConnectionResult::Connected(Some((Packet::Control(mut answer), _)), connection) => {
+                // Our clock begins now. The crate sends the caller's own time back, and a caller that sets its clock by ours would take
+                // everything for later than it is.
+                answer.timestamp = TimeStamp::from_micros(0);
                 if let ControlTypes::Handshake(shake) = &mut answer.control_type {
                     shake.syn_cookie = self.shake.syn_cookie;
                     shake.max_flow_size = PacketCount(terms.receive.into());
                     say_what_we_do(shake);
+                    say_what_is_agreed(shake, &connection.settings);
                 }
                 let handshake = Handshake::Listener(answer.control_type.clone());
                 Ok((serialize(&answer.into()), Link::new(Connection { handshake, ..connection })))
@@ -203,6 +207,26 @@ impl Caller {
         let control_type = ControlTypes::Handshake(shake);
         ControlPacket { timestamp: self.timestamp, dest_sockid: SocketId(0), control_type }.into()
     }
+}
+
+/// An answer says the latencies that both sides go by (§4.3.1.1.3), the caller takes them as they are; the crate says its own wishes.
+fn say_what_is_agreed(shake: &mut HandshakeControlInfo, agreed: &ConnectionSettings) {
+    if let HandshakeVsInfo::V5(HsV5Info { ext_hs: Some(SrtControlPacket::HandshakeResponse(said)), .. }) =
+        &mut shake.info
+    {
+        said.send_latency = agreed.send_tsbpd_latency;
+        said.recv_latency = agreed.recv_tsbpd_latency;
+    }
+}
+
+/// The same answer once more, when `elapsed` has passed since the first: its stamp says when it was sent.
+pub(super) fn again(answer: &Bytes, elapsed: Duration) -> Bytes {
+    let mut answer = answer.to_vec();
+    if let Some(stamp) = answer.get_mut(8..12) {
+        // Stamps wrap after 71 minutes (§3).
+        stamp.copy_from_slice(&(elapsed.as_micros() as u32).to_be_bytes());
+    }
+    answer.into()
 }
 
 /// The crate drops what is too late and repeats its loss reports, and does not say so.

@@ -2,6 +2,7 @@
 //!
 //! Not here: JSON (`api`), text (`metrics`), what a connection does (`connection`).
 
+use super::door::again;
 use crate::rtmp::ConnState;
 use bytes::Bytes;
 use media::MonoTime;
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -98,8 +99,8 @@ struct Entry {
     caller: (SocketAddr, u32),
     inbox: mpsc::Sender<Bytes>,
     stop: CancellationToken,
-    /// What it was told when it was let in, for when it asks again.
-    answer: Option<Bytes>,
+    /// What it was told when it was let in, and when, for when it asks again.
+    answer: Option<(Bytes, Instant)>,
 }
 
 impl SrtConns {
@@ -134,7 +135,7 @@ impl SrtConns {
     pub(super) fn asked(&self, caller: (SocketAddr, u32)) -> Option<Option<Bytes>> {
         let conns = self.0.lock();
         let entry = conns.by_socket.get(conns.by_caller.get(&caller)?)?;
-        Some(entry.answer.clone())
+        Some(entry.answer.as_ref().map(|(answer, told)| again(answer, told.elapsed())))
     }
 
     /// Lists `conn` as long as the answer lives; where its datagrams come out.
@@ -170,7 +171,7 @@ impl Listed {
     /// It is let in, with `answer`, to do what `state` says.
     pub(super) fn accepted(&self, answer: Bytes, state: ConnState) {
         if let Some(entry) = self.conns.0.lock().by_socket.get_mut(&self.socket) {
-            entry.answer = Some(answer);
+            entry.answer = Some((answer, Instant::now()));
             entry.conn.state = state;
         }
     }

@@ -1,6 +1,6 @@
 //! Door and link against what is hostile, callers against servers.
 
-use super::door::{Door, Knock, readable};
+use super::door::{Door, Knock, again, readable};
 use super::fuzz::{SOCKET, conclusion, fuzz_srt_datagrams, fuzz_srt_text, induction};
 use super::link::{Link, Step, Terms};
 use super::{Passphrase, Passphrases, SrtConfig, SrtUrl};
@@ -78,6 +78,23 @@ fn a_passphrase_on_one_side_alone_is_refused() {
     assert_eq!(reason, srt_protocol::packet::CoreRejectReason::Unsecure.into());
     let refusal = caller.reject(reason);
     assert_eq!(refusal[36..40], 1011_i32.to_be_bytes(), "SRT_REJ_UNSECURE");
+}
+
+#[test]
+fn an_answer_says_what_both_sides_go_by_and_when() {
+    let door = Door::default();
+    let Knock::Asks(caller) = door.knock(&conclusion(&cookie(&door, FROM.into(), 0)), FROM.into(), 0) else { panic!() };
+    for (ours, agreed) in [(0, 120), (500, 500)] {
+        let terms = Terms { latency: Duration::from_millis(ours), receive: 64, passphrase: None };
+        let (answer, link) = caller.accept(Instant::now(), SOCKET, &terms).unwrap();
+        let agreed = Duration::from_millis(agreed);
+        // The extension's latencies, to the peer and back, in milliseconds (§3.2.1.1).
+        let said = |at: usize| Duration::from_millis(u16::from_be_bytes([answer[at], answer[at + 1]]).into());
+        assert_eq!((said(76), said(78)), (agreed, agreed), "our wish: {ours}");
+        assert_eq!((link.stats().send_latency, link.stats().receive_latency), (agreed, agreed));
+        assert_eq!(answer[8..12], [0; 4], "our clock begins");
+        assert_eq!(again(&answer, Duration::from_millis(250))[8..12], 250_000_u32.to_be_bytes());
+    }
 }
 
 #[test]

@@ -273,8 +273,8 @@ async fn a_server_elsewhere_gets_the_doctor() {
     server.stop().await;
 }
 
-/// Reads one request's head and body; its method.
-async fn request(stream: &mut tokio::net::TcpStream) -> Option<String> {
+/// Reads one request's head and body; its method and path.
+async fn request(stream: &mut tokio::net::TcpStream) -> Option<(String, String)> {
     use tokio::io::AsyncReadExt;
     let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
     loop {
@@ -283,7 +283,8 @@ async fn request(stream: &mut tokio::net::TcpStream) -> Option<String> {
             let head = head.to_ascii_lowercase();
             let length = head.lines().find_map(|l| l.strip_prefix("content-length:")).map_or("0", str::trim);
             if body.len() >= length.parse().unwrap() {
-                return head.split(' ').next().map(str::to_uppercase);
+                let mut words = head.split(' ');
+                return Some((words.next()?.to_uppercase(), words.next()?.to_owned()));
             }
         }
         let length = stream.read(&mut part).await.ok().filter(|n| *n > 0)?;
@@ -307,8 +308,11 @@ async fn the_end_waits_for_no_server_and_the_server_is_told_all_the_same() {
     let next = async || {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            if let Some(method) = request(&mut stream).await {
-                return (method, stream);
+            match request(&mut stream).await {
+                // The patient is asked for as well, and is not here.
+                Some((_, path)) if path.ends_with("/whep") => reply(stream, "404 Not Found").await,
+                Some((method, _)) => return (method, stream),
+                None => {}
             }
         }
     };

@@ -42,6 +42,20 @@ impl Default for Phone {
     }
 }
 
+/// What OBS sends unless told otherwise: x264 at `veryfast`, High profile, B-frames that others refer to.
+pub const OBS: &[&str] = &[
+    "-preset",
+    "veryfast",
+    "-tune",
+    "film",
+    "-profile:v",
+    "high",
+    "-bf",
+    "3",
+    "-x264-params",
+    "b-pyramid=normal:b-adapt=0",
+];
+
 const FPS: u32 = 30;
 
 /// When a phone of [`turned`] is turned.

@@ -6,6 +6,7 @@
 use anyhow::{Context, Result};
 use e2e::matrix::Cell::{As, AsIs, Asked, Told};
 use e2e::matrix::{Codec, Row, Source, readme_has, table};
+use e2e::patient::OBS;
 use e2e::program::output_dir;
 
 const H264: Codec = Codec::picture("H.264", "H264", "h264", "H264");
@@ -20,19 +21,6 @@ const OPUS: Codec = Codec::sound("Opus", "Opus", "opus", "opus");
 const MU_LAW: Codec = Codec::sound("G.711", "G711", "pcm_mulaw", "PCMU");
 const MP3: Codec = Codec::sound("MP3", "MPEG-1/2 Audio", "mp3", "");
 
-/// What OBS sends unless told otherwise: x264 at `veryfast`, High profile, B-frames that others refer to.
-const OBS: &[&str] = &[
-    "-preset",
-    "veryfast",
-    "-tune",
-    "film",
-    "-profile:v",
-    "high",
-    "-bf",
-    "3",
-    "-x264-params",
-    "b-pyramid=normal:b-adapt=0",
-];
 const X265: &[&str] =
     &["-c:v", "libx265", "-preset", "ultrafast", "-profile:v", "main", "-x265-params", "log-level=error:bframes=0"];
 const LIBVPX: &[&str] =

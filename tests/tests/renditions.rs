@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use e2e::browser::{Browser, judge_says, python};
 use e2e::content::Content;
-use e2e::patient::{Patient, Phone};
+use e2e::patient::{OBS, Patient, Phone};
 use e2e::program::{Program, output_dir};
 use e2e::relay::{EVERYTHING, Relay};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,6 @@ use std::time::Duration;
 
 /// Sound and picture may be this far apart: what a viewer does not notice (ITU-R BT.1359).
 const LIP_SYNC: f64 = 0.045;
-
-/// What OBS sends unless told otherwise: x264 at `veryfast`, High profile, B-frames that others refer to.
-const OBS: &[&str] = &[
-    "-preset",
-    "veryfast",
-    "-tune",
-    "film",
-    "-profile:v",
-    "high",
-    "-bf",
-    "3",
-    "-x264-params",
-    "b-pyramid=normal:b-adapt=0",
-];
 
 fn support(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("support").join(file)

@@ -97,7 +97,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Those whom `cell` speaks of; none where nobody looks yet.
+    /// Those whom `cell` speaks of.
     pub(super) fn of(row: &Row, column: usize, cell: Cell, stage: &Stage) -> Result<Vec<Self>> {
         let (asking, other) = match cell {
             Cell::Asked(other) => (Some(Cell::AsIs), Some(*other)),
@@ -106,7 +106,7 @@ impl Listener {
         let mut all = Vec::new();
         for way in Way::of(column) {
             for (asks, cell) in [(true, asking), (false, other)] {
-                let Some(cell) = cell.filter(|cell| *cell != Cell::NotYet) else { continue };
+                let Some(cell) = cell else { continue };
                 all.push(Self::start(row, *way, asks, cell, stage)?);
             }
         }

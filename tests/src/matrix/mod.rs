@@ -52,8 +52,6 @@ pub enum Cell {
     Asked(&'static Self),
     /// The other track alone; the API names this one and why.
     Told,
-    /// Nobody looks yet.
-    NotYet,
 }
 
 impl Cell {
@@ -63,7 +61,6 @@ impl Cell {
             Self::As(codec) => format!("as {}", codec.said),
             Self::Asked(otherwise) => format!("asked: yes; else {}", otherwise.text()),
             Self::Told => "told".into(),
-            Self::NotYet => "not yet".into(),
         }
     }
 }
